@@ -1,0 +1,36 @@
+# Each target works on a bare machine: it makes .venv, installs, and goes on.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup run test proto lint bench
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[gateway,dev]'
+	touch $(STAMP)
+
+# Starts the service on SQLite and carries the smoke workflow through pause and resume; ONCE=1 stops afterwards.
+run: $(STAMP)
+	$(BIN)/kneo demo $(if $(ONCE),--once)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q $(ARGS)
+
+proto: $(STAMP)
+	$(BIN)/python scripts/generate_proto.py
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code proto
+	test ! -f proto/baseline.binpb || $(BIN)/buf breaking proto --against proto/baseline.binpb
+	$(BIN)/python scripts/generate_proto.py --check
+
+bench: $(STAMP)
+	$(BIN)/python -m bench $(ARGS)

@@ -1,0 +1,312 @@
+import datetime
+
+from google.api import annotations_pb2 as _annotations_pb2
+from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from kneo_grpc._gen.kneo.v1 import human_request_pb2 as _human_request_pb2
+from kneo_grpc._gen.kneo.v1 import run_result_pb2 as _run_result_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Run(_message.Message):
+    __slots__ = ("id", "run_id", "status", "agent_name", "workflow_name", "workflow_kind", "input_text", "output_text", "current_step_index", "current_step_id", "current_node_id", "visited_steps", "visited_nodes", "pending_human_request", "pending_human_requests", "continuation_id", "continuation_ids", "trace_event_count", "metadata", "error", "session_id", "attempt", "created_at", "updated_at", "started_at", "completed_at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    AGENT_NAME_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_NAME_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_KIND_FIELD_NUMBER: _ClassVar[int]
+    INPUT_TEXT_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_TEXT_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_STEP_INDEX_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    VISITED_STEPS_FIELD_NUMBER: _ClassVar[int]
+    VISITED_NODES_FIELD_NUMBER: _ClassVar[int]
+    PENDING_HUMAN_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    PENDING_HUMAN_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    CONTINUATION_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTINUATION_IDS_FIELD_NUMBER: _ClassVar[int]
+    TRACE_EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    run_id: str
+    status: str
+    agent_name: str
+    workflow_name: str
+    workflow_kind: str
+    input_text: str
+    output_text: str
+    current_step_index: int
+    current_step_id: str
+    current_node_id: str
+    visited_steps: _containers.RepeatedScalarFieldContainer[str]
+    visited_nodes: _containers.RepeatedScalarFieldContainer[str]
+    pending_human_request: _human_request_pb2.HumanRequest
+    pending_human_requests: _containers.RepeatedCompositeFieldContainer[_human_request_pb2.HumanRequest]
+    continuation_id: str
+    continuation_ids: _containers.RepeatedScalarFieldContainer[str]
+    trace_event_count: int
+    metadata: _struct_pb2.Struct
+    error: _run_result_pb2.RunError
+    session_id: str
+    attempt: int
+    created_at: _timestamp_pb2.Timestamp
+    updated_at: _timestamp_pb2.Timestamp
+    started_at: _timestamp_pb2.Timestamp
+    completed_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., status: _Optional[str] = ..., agent_name: _Optional[str] = ..., workflow_name: _Optional[str] = ..., workflow_kind: _Optional[str] = ..., input_text: _Optional[str] = ..., output_text: _Optional[str] = ..., current_step_index: _Optional[int] = ..., current_step_id: _Optional[str] = ..., current_node_id: _Optional[str] = ..., visited_steps: _Optional[_Iterable[str]] = ..., visited_nodes: _Optional[_Iterable[str]] = ..., pending_human_request: _Optional[_Union[_human_request_pb2.HumanRequest, _Mapping]] = ..., pending_human_requests: _Optional[_Iterable[_Union[_human_request_pb2.HumanRequest, _Mapping]]] = ..., continuation_id: _Optional[str] = ..., continuation_ids: _Optional[_Iterable[str]] = ..., trace_event_count: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., error: _Optional[_Union[_run_result_pb2.RunError, _Mapping]] = ..., session_id: _Optional[str] = ..., attempt: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetRunRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class ListRunsRequest(_message.Message):
+    __slots__ = ("status", "limit", "offset", "sort_by", "sort_order")
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    SORT_BY_FIELD_NUMBER: _ClassVar[int]
+    SORT_ORDER_FIELD_NUMBER: _ClassVar[int]
+    status: str
+    limit: int
+    offset: int
+    sort_by: str
+    sort_order: str
+    def __init__(self, status: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[str] = ...) -> None: ...
+
+class ListRunsResponse(_message.Message):
+    __slots__ = ("runs", "count", "total", "limit", "offset", "sort_by", "sort_order")
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    SORT_BY_FIELD_NUMBER: _ClassVar[int]
+    SORT_ORDER_FIELD_NUMBER: _ClassVar[int]
+    runs: _containers.RepeatedCompositeFieldContainer[Run]
+    count: int
+    total: int
+    limit: int
+    offset: int
+    sort_by: str
+    sort_order: str
+    def __init__(self, runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., count: _Optional[int] = ..., total: _Optional[int] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[str] = ...) -> None: ...
+
+class CancelRunRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class GetRunTraceRequest(_message.Message):
+    __slots__ = ("run_id", "event_type", "limit", "offset", "sort_by", "sort_order")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    SORT_BY_FIELD_NUMBER: _ClassVar[int]
+    SORT_ORDER_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    event_type: str
+    limit: int
+    offset: int
+    sort_by: str
+    sort_order: str
+    def __init__(self, run_id: _Optional[str] = ..., event_type: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[str] = ...) -> None: ...
+
+class RunTrace(_message.Message):
+    __slots__ = ("run_id", "events", "count", "total", "limit", "offset", "sort_by", "sort_order")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    SORT_BY_FIELD_NUMBER: _ClassVar[int]
+    SORT_ORDER_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    events: _containers.RepeatedCompositeFieldContainer[TraceEvent]
+    count: int
+    total: int
+    limit: int
+    offset: int
+    sort_by: str
+    sort_order: str
+    def __init__(self, run_id: _Optional[str] = ..., events: _Optional[_Iterable[_Union[TraceEvent, _Mapping]]] = ..., count: _Optional[int] = ..., total: _Optional[int] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[str] = ...) -> None: ...
+
+class TraceEvent(_message.Message):
+    __slots__ = ("type", "run_id", "event_id", "sequence", "timestamp", "agent_name", "workflow_name", "step_id", "runtime_mode", "model_provider", "model_name", "tool_name", "input_preview", "output_preview", "metadata", "error")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    AGENT_NAME_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_NAME_FIELD_NUMBER: _ClassVar[int]
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_MODE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    TOOL_NAME_FIELD_NUMBER: _ClassVar[int]
+    INPUT_PREVIEW_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_PREVIEW_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    run_id: str
+    event_id: str
+    sequence: int
+    timestamp: _timestamp_pb2.Timestamp
+    agent_name: str
+    workflow_name: str
+    step_id: str
+    runtime_mode: str
+    model_provider: str
+    model_name: str
+    tool_name: str
+    input_preview: str
+    output_preview: str
+    metadata: _struct_pb2.Struct
+    error: str
+    def __init__(self, type: _Optional[str] = ..., run_id: _Optional[str] = ..., event_id: _Optional[str] = ..., sequence: _Optional[int] = ..., timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., agent_name: _Optional[str] = ..., workflow_name: _Optional[str] = ..., step_id: _Optional[str] = ..., runtime_mode: _Optional[str] = ..., model_provider: _Optional[str] = ..., model_name: _Optional[str] = ..., tool_name: _Optional[str] = ..., input_preview: _Optional[str] = ..., output_preview: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., error: _Optional[str] = ...) -> None: ...
+
+class ListCheckpointsRequest(_message.Message):
+    __slots__ = ("run_id", "type", "limit", "offset", "sort_by", "sort_order")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    SORT_BY_FIELD_NUMBER: _ClassVar[int]
+    SORT_ORDER_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    type: str
+    limit: int
+    offset: int
+    sort_by: str
+    sort_order: str
+    def __init__(self, run_id: _Optional[str] = ..., type: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[str] = ...) -> None: ...
+
+class ListCheckpointsResponse(_message.Message):
+    __slots__ = ("run_id", "checkpoints", "count", "total", "limit", "offset", "sort_by", "sort_order")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    SORT_BY_FIELD_NUMBER: _ClassVar[int]
+    SORT_ORDER_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    checkpoints: _containers.RepeatedCompositeFieldContainer[Checkpoint]
+    count: int
+    total: int
+    limit: int
+    offset: int
+    sort_by: str
+    sort_order: str
+    def __init__(self, run_id: _Optional[str] = ..., checkpoints: _Optional[_Iterable[_Union[Checkpoint, _Mapping]]] = ..., count: _Optional[int] = ..., total: _Optional[int] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[str] = ...) -> None: ...
+
+class Checkpoint(_message.Message):
+    __slots__ = ("id", "run_id", "type", "workflow_name", "step_id", "node_id", "sequence", "iteration", "state", "metadata", "created_at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_NAME_FIELD_NUMBER: _ClassVar[int]
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    ITERATION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    run_id: str
+    type: str
+    workflow_name: str
+    step_id: str
+    node_id: str
+    sequence: int
+    iteration: int
+    state: _struct_pb2.Struct
+    metadata: _struct_pb2.Struct
+    created_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., type: _Optional[str] = ..., workflow_name: _Optional[str] = ..., step_id: _Optional[str] = ..., node_id: _Optional[str] = ..., sequence: _Optional[int] = ..., iteration: _Optional[int] = ..., state: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetRunRecoveryRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class RunRecovery(_message.Message):
+    __slots__ = ("run_id", "status", "workflow_name", "workflow_kind", "current_step_index", "current_node_id", "visited_steps", "visited_nodes", "checkpoint_count", "pending_human_request", "continuation_id", "error", "replay_context")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_NAME_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_KIND_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_STEP_INDEX_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    VISITED_STEPS_FIELD_NUMBER: _ClassVar[int]
+    VISITED_NODES_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PENDING_HUMAN_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    CONTINUATION_ID_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    status: str
+    workflow_name: str
+    workflow_kind: str
+    current_step_index: int
+    current_node_id: str
+    visited_steps: _containers.RepeatedScalarFieldContainer[str]
+    visited_nodes: _containers.RepeatedScalarFieldContainer[str]
+    checkpoint_count: int
+    pending_human_request: _human_request_pb2.HumanRequest
+    continuation_id: str
+    error: _run_result_pb2.RunError
+    replay_context: ReplayContext
+    def __init__(self, run_id: _Optional[str] = ..., status: _Optional[str] = ..., workflow_name: _Optional[str] = ..., workflow_kind: _Optional[str] = ..., current_step_index: _Optional[int] = ..., current_node_id: _Optional[str] = ..., visited_steps: _Optional[_Iterable[str]] = ..., visited_nodes: _Optional[_Iterable[str]] = ..., checkpoint_count: _Optional[int] = ..., pending_human_request: _Optional[_Union[_human_request_pb2.HumanRequest, _Mapping]] = ..., continuation_id: _Optional[str] = ..., error: _Optional[_Union[_run_result_pb2.RunError, _Mapping]] = ..., replay_context: _Optional[_Union[ReplayContext, _Mapping]] = ...) -> None: ...
+
+class ReplayContext(_message.Message):
+    __slots__ = ("run_id", "status", "workflow_type", "completed_steps", "completed_nodes", "failed_step", "failed_node", "next_step_index", "resume_input", "checkpoint_count", "can_continue", "can_replay")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_TYPE_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_STEPS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_NODES_FIELD_NUMBER: _ClassVar[int]
+    FAILED_STEP_FIELD_NUMBER: _ClassVar[int]
+    FAILED_NODE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_STEP_INDEX_FIELD_NUMBER: _ClassVar[int]
+    RESUME_INPUT_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CAN_CONTINUE_FIELD_NUMBER: _ClassVar[int]
+    CAN_REPLAY_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    status: str
+    workflow_type: str
+    completed_steps: _containers.RepeatedScalarFieldContainer[str]
+    completed_nodes: _containers.RepeatedScalarFieldContainer[str]
+    failed_step: str
+    failed_node: str
+    next_step_index: int
+    resume_input: str
+    checkpoint_count: int
+    can_continue: bool
+    can_replay: bool
+    def __init__(self, run_id: _Optional[str] = ..., status: _Optional[str] = ..., workflow_type: _Optional[str] = ..., completed_steps: _Optional[_Iterable[str]] = ..., completed_nodes: _Optional[_Iterable[str]] = ..., failed_step: _Optional[str] = ..., failed_node: _Optional[str] = ..., next_step_index: _Optional[int] = ..., resume_input: _Optional[str] = ..., checkpoint_count: _Optional[int] = ..., can_continue: _Optional[bool] = ..., can_replay: _Optional[bool] = ...) -> None: ...

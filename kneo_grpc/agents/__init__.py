@@ -1,0 +1,1 @@
+"""The pure agent machine, of the same shape as the engine."""

@@ -1,0 +1,80 @@
+"""Frozen dataclasses to JSON-ready data and back, driven by their type hints.
+
+Supported: str, int, float, bool, None, Any, enums, dataclasses, tuple[T, ...], frozenset[T],
+Mapping[str, T], NewType and
+`T | None`. Absent keys take the field's default, unknown keys are refused: data of an older format
+is upgraded before.
+"""
+
+import dataclasses
+import enum
+import types
+import typing
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def to_data(value: Any) -> Any:
+    """Return value as dicts, lists and scalars; mapping keys keep their order."""
+    if isinstance(value, enum.Enum):
+        return value.value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: to_data(getattr(value, name)) for name in _field_names(type(value))}
+    if isinstance(value, Mapping):
+        return {key: to_data(item) for key, item in value.items()}
+    if isinstance(value, frozenset):
+        return sorted(to_data(item) for item in value)
+    if isinstance(value, (tuple, list)):
+        return [to_data(item) for item in value]
+    return value
+
+
+def from_data(kind: type[T], data: Any) -> T:
+    """Build a `kind` from what to_data gave. Raises ValueError on data of another shape."""
+    return typing.cast(T, _build(kind, data))
+
+
+@cache
+def _field_names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _build(kind: Any, data: Any) -> Any:
+    if isinstance(kind, typing.NewType):
+        return _build(kind.__supertype__, data)
+    origin = typing.get_origin(kind)
+    if origin in (typing.Union, types.UnionType):
+        if data is None:
+            return None
+        (inner,) = [arg for arg in typing.get_args(kind) if arg is not type(None)]
+        return _build(inner, data)
+    if origin is tuple:
+        return tuple(_build(typing.get_args(kind)[0], item) for item in data)
+    if origin is frozenset:
+        return frozenset(_build(typing.get_args(kind)[0], item) for item in data)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        inner = typing.get_args(kind)[1]
+        return {key: _build(inner, item) for key, item in data.items()}
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return _build_dataclass(kind, data)
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return kind(data)
+    return data
+
+
+def _build_dataclass(kind: type, data: Any) -> Any:
+    if not isinstance(data, Mapping):
+        raise ValueError(f"{kind.__name__}: an object is expected")
+    hints = _hints(kind)
+    unknown = set(data) - set(hints)
+    if unknown:
+        raise ValueError(f"{kind.__name__}: unknown keys {sorted(unknown)}")
+    return kind(**{name: _build(hints[name], item) for name, item in data.items()})

@@ -1,0 +1,35 @@
+"""What is wrong with a spec, and where."""
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class Severity(enum.StrEnum):
+    """An error stops the compiler, a warning and an info do not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    """One finding.
+
+    path: such as `workflow.steps[0].ref`; None when the document as a whole is meant.
+    line, column: 1-based position in the source text; None when the spec came as an object.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    path: str | None = None
+    suggestion: str | None = None
+    line: int | None = None
+    column: int | None = None
+
+
+def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
+    """Tell whether one of the findings stops the compiler."""
+    return any(item.severity is Severity.ERROR for item in diagnostics)

@@ -1,0 +1,64 @@
+"""What changed between two JSON values, small enough to store at every checkpoint.
+
+A patch is a list of operations `[op, path, value]`, applied in order:
+`["set", path, value]`, `["del", path]`, `["add", path, items]` (items appended to the list at
+path); a path is a list of object keys.
+Lists that only grew become one `add`, so a history of n entries costs n entries in all, not n
+squared.
+"""
+
+from typing import Any
+
+Patch = list[list[Any]]
+
+
+def diff(before: Any, after: Any) -> Patch:
+    """Return the operations that turn before into after."""
+    operations: Patch = []
+    _diff(before, after, [], operations)
+    return operations
+
+
+def apply(value: Any, patch: Patch) -> Any:
+    """Return value with the operations done; the value given is left as it is where it is not
+    touched.
+    """
+    for operation in patch:
+        value = _apply(
+            value, operation[1], operation[0], operation[2] if len(operation) > 2 else None
+        )
+    return value
+
+
+def _diff(before: Any, after: Any, path: list[str], operations: Patch) -> None:
+    if before is after or (type(before) is type(after) and before == after):
+        return
+    if isinstance(before, dict) and isinstance(after, dict):
+        operations.extend(["del", [*path, key]] for key in before if key not in after)
+        for key, item in after.items():
+            if key in before:
+                _diff(before[key], item, [*path, key], operations)
+            else:
+                operations.append(["set", [*path, key], item])
+        return
+    if (
+        isinstance(before, list)
+        and isinstance(after, list)
+        and before
+        and after[: len(before)] == before
+    ):
+        operations.append(["add", path, after[len(before) :]])
+        return
+    operations.append(["set", path, after])
+
+
+def _apply(value: Any, path: list[str], op: str, argument: Any) -> Any:
+    if not path:
+        return [*value, *argument] if op == "add" else argument
+    key, rest = path[0], path[1:]
+    changed = dict(value)
+    if op == "del" and not rest:
+        del changed[key]
+    else:
+        changed[key] = _apply(value.get(key), rest, op, argument)
+    return changed

@@ -1,0 +1,136 @@
+"""A run: one execution of a plan."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from kneo_grpc.domain.human import HumanRequest
+from kneo_grpc.domain.ids import CheckpointId, ContinuationId, EventId, PlanDigest, RunId
+
+
+class RunStatus(enum.StrEnum):
+    """Where a run stands. queued, running and blocked go on; the others are final (failed unless
+    continued).
+    """
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    BLOCKED = "blocked"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    TIMED_OUT = "timed_out"
+
+
+TERMINAL = frozenset(
+    {
+        RunStatus.COMPLETED,
+        RunStatus.FAILED,
+        RunStatus.CANCELLED,
+        RunStatus.EXPIRED,
+        RunStatus.TIMED_OUT,
+    }
+)
+ACTIVE = frozenset(RunStatus) - TERMINAL
+
+STATUS_ALIASES: Mapping[str, RunStatus] = {
+    "paused": RunStatus.BLOCKED,
+    "succeeded": RunStatus.COMPLETED,
+}
+"""Words of older documents, accepted where a status is a filter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunError:
+    """Why a run did not complete. type: exception class of the step or one of the contract's
+    words.
+    """
+
+    type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingRequest:
+    """A question that a blocked run waits for."""
+
+    continuation_id: ContinuationId
+    request: HumanRequest
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run as the store gives it.
+
+    attempt: the fence; every leg that takes the run over raises it by one.
+    source: what the caller asked for: spec_path, spec, environment, overrides, caller_metadata.
+    result: what the last leg left: the keys of the contract's result metadata.
+    event_sequence, checkpoint_sequence: the last numbers given, 0 before the first.
+    """
+
+    id: RunId
+    status: RunStatus
+    attempt: int
+    plan_digest: PlanDigest
+    target: str
+    agent_name: str | None = None
+    workflow_name: str | None = None
+    workflow_kind: str | None = None
+    environment: str | None = None
+    session_id: str | None = None
+    input_text: str
+    output_text: str | None = None
+    current_step_id: str | None = None
+    current_node_id: str | None = None
+    visited_steps: tuple[str, ...] = ()
+    visited_nodes: tuple[str, ...] = ()
+    pending: tuple[PendingRequest, ...] = ()
+    source: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any] = field(default_factory=dict)
+    error: RunError | None = None
+    event_sequence: int = 0
+    checkpoint_sequence: int = 0
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    deadline_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceEvent:
+    """One thing that happened in a run. sequence: 1-based and gap-free within the run; 0 until it
+    is committed.
+
+    data: the contract's remaining fields that are not null, such as agent_name, step_id,
+    input_preview, metadata, error.
+    """
+
+    id: EventId
+    type: str
+    sequence: int = 0
+    timestamp: datetime
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A point in a run to which it can be read back. sequence: as TraceEvent's, counted apart.
+
+    state: the engine's whole state at that moment as data; the store keeps only what changed.
+    """
+
+    id: CheckpointId
+    type: str
+    sequence: int = 0
+    workflow_name: str | None = None
+    step_id: str | None = None
+    node_id: str | None = None
+    iteration: int = 1
+    state: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    created_at: datetime

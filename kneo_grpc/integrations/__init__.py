@@ -1,0 +1,1 @@
+"""The outside world but for the database."""

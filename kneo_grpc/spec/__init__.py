@@ -1,0 +1,1 @@
+"""The YAML v1 language: load, validate, compile to a Plan. Knows the domain only."""
