@@ -120,7 +120,8 @@ class FunctionPlan:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolPlan:
     """A tool that a model may call. parameters: JSON Schema; implementation: `module.attribute`,
-    None when registered by name."""
+    None when registered by name.
+    """
 
     name: str
     description: str
@@ -146,7 +147,8 @@ class HumanPlan:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Everything that a run needs to know of its spec. agents[ROOT] always exists, workflows[ROOT]
-    where the spec has one."""
+    where the spec has one.
+    """
 
     format: int = PLAN_FORMAT
     agents: Mapping[str, AgentPlan]
@@ -157,7 +159,8 @@ class Plan:
 
     def root(self, target: str) -> WorkflowPlan:
         """Return what a run of `target` (workflow or agent) executes; without a root workflow it
-        is the root agent."""
+        is the root agent.
+        """
         if target == "workflow" and ROOT in self.workflows:
             return self.workflows[ROOT]
         agent = self.agents[ROOT]
@@ -176,11 +179,10 @@ def encode_plan(plan: Plan) -> tuple[PlanDigest, bytes]:
 
 def decode_plan(content: bytes) -> Plan:
     """Read what encode_plan wrote, of this format or of the one before. Raises ValueError on any
-    other."""
+    other.
+    """
     data = json.loads(content)
     if data.get("format") != PLAN_FORMAT:
-        raise ValueError(
-            f"plan format {data.get('format')} is not readable by this release (format
-            {PLAN_FORMAT})"
-        )
+        found = data.get("format")
+        raise ValueError(f"plan format {found} is unknown; this release reads {PLAN_FORMAT}")
     return from_data(Plan, data)
