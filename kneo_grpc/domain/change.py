@@ -124,6 +124,8 @@ class Change:
     in the order of the tuples
     below, continuing from what the row holds; a run's immutable columns (source, input, plan) are
     written with ExpectNew only.
+    A Change with checkpoints is also fenced on run.checkpoint_sequence: the row must still hold
+    that number, else `fence_lost`. So nothing is written twice when a commit's reply was lost.
     base_state: the engine state that `checkpoints[0].state` follows on, as data; {} before the
     first.
     close_tasks: ends every pending human task of the run with this status, beside those in

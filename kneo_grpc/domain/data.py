@@ -1,6 +1,7 @@
 """Frozen dataclasses to JSON-ready data and back, driven by their type hints.
 
-Supported: str, int, float, bool, None, Any, enums, dataclasses, tuple[T, ...], frozenset[T],
+Supported: str, int, float, bool, None, Any, enums, datetime, dataclasses, tuple[T, ...],
+frozenset[T],
 Mapping[str, T], NewType and
 `T | None`. Absent keys take the field's default, unknown keys are refused: data of an older format
 is upgraded before.
@@ -11,6 +12,7 @@ import enum
 import types
 import typing
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
 
@@ -29,6 +31,8 @@ def to_data(value: Any) -> Any:
         return sorted(to_data(item) for item in value)
     if isinstance(value, (tuple, list)):
         return [to_data(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
     return value
 
 
@@ -67,6 +71,8 @@ def _build(kind: Any, data: Any) -> Any:
         return _build_dataclass(kind, data)
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return kind(data)
+    if kind is datetime:
+        return datetime.fromisoformat(data)
     return data
 
 

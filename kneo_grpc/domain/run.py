@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from kneo_grpc.domain.human import HumanRequest
-from kneo_grpc.domain.ids import CheckpointId, ContinuationId, EventId, PlanDigest, RunId
+from kneo_grpc.domain.ids import CheckpointId, ContinuationId, EventId, PlanDigest, RunId, StepPath
 
 
 class RunStatus(enum.StrEnum):
@@ -58,6 +58,7 @@ class PendingRequest:
     """A question that a blocked run waits for."""
 
     continuation_id: ContinuationId
+    step_path: StepPath
     request: HumanRequest
     expires_at: datetime | None = None
 

@@ -1,1 +1,5 @@
 """The store on PostgreSQL."""
+
+from kneo_grpc.stores.postgres.store import PostgresStore
+
+__all__ = ["PostgresStore"]

@@ -1,1 +1,5 @@
 """The store on SQLite."""
+
+from kneo_grpc.stores.sqlite.store import SqliteStore
+
+__all__ = ["SqliteStore"]

@@ -1,0 +1,279 @@
+"""Runs, their results, lists and histories."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kneo_grpc._gen.kneo.v1 import run_pb2, run_result_pb2
+from kneo_grpc.api.convert.fields import Fields, Limits, to_struct, to_timestamp
+from kneo_grpc.api.convert.human import request_to_pb
+from kneo_grpc.domain.ids import RunId
+from kneo_grpc.domain.run import (
+    STATUS_ALIASES,
+    Checkpoint,
+    Run,
+    RunError,
+    RunStatus,
+    TraceEvent,
+)
+from kneo_grpc.platform.recovery import RecoveryView
+from kneo_grpc.platform.runs import CreateRun
+from kneo_grpc.platform.specs import SpecSource
+from kneo_grpc.ports.store import (
+    CHECKPOINT_SORT_KEYS,
+    EVENT_SORT_KEYS,
+    RUN_SORT_KEYS,
+    Page,
+    PageRequest,
+    RunFilter,
+)
+
+
+def create_from_pb(
+    request: run_result_pb2.CreateRunRequest, limits: Limits, *, scope: str, key: str | None
+) -> CreateRun:
+    """Return the command of a create request."""
+    fields = Fields(limits)
+    if not request.HasField("input"):
+        fields.fault("input", "is required")
+    command = CreateRun(
+        input=fields.text("input", request.input, limits.input_chars),
+        source=SpecSource(
+            spec_path=fields.optional_text(request, "spec_path"),
+            spec=fields.struct(request, "spec", limits.inline_spec_bytes),
+            overrides=fields.struct(request, "overrides", limits.overrides_bytes),
+        ),
+        target=fields.choice("target", request.target, ("workflow", "agent"), "workflow"),
+        environment=fields.optional_text(request, "environment"),
+        session_id=fields.optional_text(request, "session_id"),
+        metadata=fields.struct(request, "metadata", limits.metadata_bytes) or {},
+        idempotency_key=key,
+        scope=scope,
+    )
+    fields.check()
+    return command
+
+
+def run_id_from_pb(value: str, limits: Limits) -> RunId:
+    """Return the id of a run."""
+    fields = Fields(limits)
+    fields.identifier("run_id", value)
+    fields.check()
+    return RunId(value)
+
+
+def result_to_pb(run: Run) -> run_result_pb2.RunResult:
+    """Return what a call brought about."""
+    pending = [item.continuation_id for item in run.pending]
+    return run_result_pb2.RunResult(
+        run_id=run.id,
+        status=run.status.value,
+        output_text=run.output_text,
+        human_intervention_required=bool(pending),
+        continuation_id=pending[0] if pending else None,
+        continuation_ids=pending,
+        metadata=to_struct(_metadata(run)),
+        error=_error_to_pb(run.error),
+    )
+
+
+def run_to_pb(run: Run) -> run_pb2.Run:
+    """Return a run as a message."""
+    pending = run.pending
+    requests = [request_to_pb(item.request) for item in pending]
+    return run_pb2.Run(
+        id=run.id,
+        run_id=run.id,
+        status=run.status.value,
+        agent_name=run.agent_name,
+        workflow_name=run.workflow_name,
+        workflow_kind=run.workflow_kind,
+        input_text=run.input_text,
+        output_text=run.output_text,
+        current_step_id=run.current_step_id,
+        current_step_index=_step_index(run),
+        current_node_id=run.current_node_id,
+        visited_steps=run.visited_steps,
+        visited_nodes=run.visited_nodes,
+        pending_human_request=requests[0] if requests else None,
+        pending_human_requests=requests,
+        continuation_id=pending[0].continuation_id if pending else None,
+        continuation_ids=[item.continuation_id for item in pending],
+        trace_event_count=run.event_sequence,
+        metadata=to_struct(_metadata(run)),
+        error=_error_to_pb(run.error),
+        session_id=run.session_id,
+        attempt=run.attempt,
+        created_at=to_timestamp(run.created_at),
+        updated_at=to_timestamp(run.updated_at),
+        started_at=to_timestamp(run.started_at),
+        completed_at=to_timestamp(run.completed_at),
+    )
+
+
+def list_from_pb(request: run_pb2.ListRunsRequest, limits: Limits) -> tuple[RunFilter, PageRequest]:
+    """Return the filter and the page of a list request."""
+    fields = Fields(limits)
+    status = None
+    if request.HasField("status") and request.status:
+        words = (*(item.value for item in RunStatus), *STATUS_ALIASES)
+        word = fields.choice("status", request.status, words)
+        status = STATUS_ALIASES.get(word) or RunStatus(word)
+    page = fields.page(request, RUN_SORT_KEYS, "updated_at", descending=True)
+    fields.check()
+    return RunFilter(status=status), page
+
+
+def list_to_pb(runs: Page[Run], page: PageRequest) -> run_pb2.ListRunsResponse:
+    """Return a page of runs as a message."""
+    return run_pb2.ListRunsResponse(
+        runs=[run_to_pb(run) for run in runs.items], **_page_facts(runs, page)
+    )
+
+
+def trace_from_pb(
+    request: run_pb2.GetRunTraceRequest, limits: Limits
+) -> tuple[RunId, str | None, PageRequest]:
+    """Return run, event type and page of a trace request."""
+    fields = Fields(limits)
+    fields.identifier("run_id", request.run_id)
+    kind = fields.optional_text(request, "event_type")
+    page = fields.page(request, EVENT_SORT_KEYS, "sequence", descending=False)
+    fields.check()
+    return RunId(request.run_id), kind, page
+
+
+def trace_to_pb(run_id: RunId, events: Page[TraceEvent], page: PageRequest) -> run_pb2.RunTrace:
+    """Return a page of events as a message."""
+    return run_pb2.RunTrace(
+        run_id=run_id,
+        events=[_event_to_pb(run_id, event) for event in events.items],
+        **_page_facts(events, page),
+    )
+
+
+def checkpoints_from_pb(
+    request: run_pb2.ListCheckpointsRequest, limits: Limits
+) -> tuple[RunId, str | None, PageRequest]:
+    """Return run, type and page of a checkpoints request."""
+    fields = Fields(limits)
+    fields.identifier("run_id", request.run_id)
+    kind = fields.optional_text(request, "type")
+    page = fields.page(request, CHECKPOINT_SORT_KEYS, "sequence", descending=False)
+    fields.check()
+    return RunId(request.run_id), kind, page
+
+
+def checkpoints_to_pb(
+    run_id: RunId, checkpoints: Page[Checkpoint], page: PageRequest
+) -> run_pb2.ListCheckpointsResponse:
+    """Return a page of checkpoints as a message."""
+    return run_pb2.ListCheckpointsResponse(
+        run_id=run_id,
+        checkpoints=[_checkpoint_to_pb(run_id, item) for item in checkpoints.items],
+        **_page_facts(checkpoints, page),
+    )
+
+
+def recovery_to_pb(view: RecoveryView) -> run_pb2.RunRecovery:
+    """Return what is left to do as a message."""
+    run = view.run
+    pending = run.pending[0] if run.pending else None
+    return run_pb2.RunRecovery(
+        run_id=run.id,
+        status=run.status.value,
+        workflow_name=run.workflow_name,
+        workflow_kind=run.workflow_kind,
+        current_step_index=_step_index(run),
+        current_node_id=run.current_node_id,
+        visited_steps=view.completed_steps,
+        visited_nodes=run.visited_nodes,
+        checkpoint_count=run.checkpoint_sequence,
+        pending_human_request=request_to_pb(pending.request) if pending else None,
+        continuation_id=pending.continuation_id if pending else None,
+        error=_error_to_pb(run.error),
+        replay_context=run_pb2.ReplayContext(
+            run_id=run.id,
+            status=run.status.value,
+            workflow_type=run.workflow_kind,
+            completed_steps=view.completed_steps,
+            completed_nodes=run.visited_nodes,
+            failed_step=view.failed_step,
+            next_step_index=view.next_step_index,
+            resume_input=view.resume_input,
+            checkpoint_count=run.checkpoint_sequence,
+            can_continue=view.can_continue,
+            can_replay=view.can_replay,
+        ),
+    )
+
+
+def _metadata(run: Run) -> dict[str, Any]:
+    return {**run.source, **run.result}
+
+
+def _step_index(run: Run) -> int | None:
+    """Return the index of the step under way in a sequential workflow: so many ended before it."""
+    if run.workflow_kind != "sequential" or run.current_step_id is None:
+        return None
+    return len(run.visited_steps)
+
+
+def _error_to_pb(error: RunError | None) -> run_result_pb2.RunError | None:
+    if error is None:
+        return None
+    return run_result_pb2.RunError(type=error.type, message=error.message)
+
+
+def _page_facts(found: Page[Any], page: PageRequest) -> dict[str, Any]:
+    return {
+        "count": len(found.items),
+        "total": found.total,
+        "limit": page.limit,
+        "offset": page.offset,
+        "sort_by": page.sort_by,
+        "sort_order": "desc" if page.descending else "asc",
+    }
+
+
+_EVENT_TEXTS = (
+    "agent_name",
+    "workflow_name",
+    "step_id",
+    "runtime_mode",
+    "model_provider",
+    "model_name",
+    "tool_name",
+    "input_preview",
+    "output_preview",
+    "error",
+)
+
+
+def _event_to_pb(run_id: RunId, event: TraceEvent) -> run_pb2.TraceEvent:
+    metadata = event.data.get("metadata")
+    texts = {name: event.data.get(name) for name in _EVENT_TEXTS}
+    return run_pb2.TraceEvent(
+        type=event.type,
+        run_id=run_id,
+        event_id=event.id,
+        sequence=event.sequence,
+        timestamp=to_timestamp(event.timestamp),
+        metadata=to_struct(metadata) if isinstance(metadata, Mapping) else None,
+        **texts,
+    )
+
+
+def _checkpoint_to_pb(run_id: RunId, checkpoint: Checkpoint) -> run_pb2.Checkpoint:
+    return run_pb2.Checkpoint(
+        id=checkpoint.id,
+        run_id=run_id,
+        type=checkpoint.type,
+        workflow_name=checkpoint.workflow_name,
+        step_id=checkpoint.step_id,
+        node_id=checkpoint.node_id,
+        sequence=checkpoint.sequence,
+        iteration=checkpoint.iteration,
+        state=to_struct(checkpoint.state),
+        metadata=to_struct(checkpoint.metadata),
+        created_at=to_timestamp(checkpoint.created_at),
+    )

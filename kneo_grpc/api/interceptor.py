@@ -1,0 +1,224 @@
+"""The one interceptor. Its steps, in order: request id, principal and scope, size, error table,
+log line.
+"""
+
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+
+from kneo_grpc.api.call import Call, set_call
+from kneo_grpc.api.errors import status_of, trailers
+from kneo_grpc.api.keys import ApiKeys
+from kneo_grpc.api.policy import ANY_KEY, OPEN, POLICY
+from kneo_grpc.domain.errors import (
+    Forbidden,
+    InvalidInput,
+    KneoError,
+    PayloadTooLarge,
+    Unauthenticated,
+)
+from kneo_grpc.domain.principal import ANONYMOUS, Principal
+from kneo_grpc.ports.clock import IdSource
+
+logger = logging.getLogger("kneo_grpc.request")
+faults = logging.getLogger("kneo_grpc.fault")
+
+REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+class Undecodable:
+    """Stands for a request whose bytes are no message of the expected type."""
+
+    def __init__(self, error: KneoError) -> None:
+        self.error = error
+
+
+class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in stubs only
+    """Wraps every rpc. body_bytes_max: largest request, serialized."""
+
+    def __init__(
+        self, *, keys: ApiKeys, ids: IdSource, body_bytes_max: int, log_requests: bool = True
+    ) -> None:
+        self._keys = keys
+        self._ids = ids
+        self._body_bytes_max = body_bytes_max
+        self._log_requests = log_requests
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Return the rpc's handler inside our steps; None for a method that does not exist."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        rpc = handler_call_details.method
+        deserialize = self._guarded(handler.request_deserializer)
+        if handler.response_streaming:
+            make = (
+                grpc.stream_stream_rpc_method_handler
+                if handler.request_streaming
+                else grpc.unary_stream_rpc_method_handler
+            )
+            inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
+            return make(self._stream(rpc, inner), deserialize, handler.response_serializer)
+        return grpc.unary_unary_rpc_method_handler(
+            self._unary(rpc, handler.unary_unary), deserialize, handler.response_serializer
+        )
+
+    def _unary(self, rpc: str, inner: Callable[..., Awaitable[Any]]) -> Any:
+        async def serve(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            begun = time.perf_counter()
+            headers = _headers(context)
+            request_id = self._request_id(headers)
+            failure: KneoError | None = None
+            principal: Principal | None = None
+            try:
+                principal = self._enter(rpc, headers, request_id)
+                if isinstance(request, Undecodable):
+                    raise request.error
+                response = await inner(request, context)
+                context.set_trailing_metadata((("x-request-id", request_id),))
+                return response
+            except Exception as error:
+                failure = self._known(rpc, request_id, error)
+                await _abort(context, failure, request_id)
+            finally:
+                self._log(rpc, headers, request_id, begun, failure, principal)
+
+        return serve
+
+    def _stream(self, rpc: str, inner: Callable[..., Any]) -> Any:
+        async def serve(
+            request: Any, context: grpc.aio.ServicerContext[Any, Any]
+        ) -> AsyncIterator[Any]:
+            begun = time.perf_counter()
+            headers = _headers(context)
+            request_id = self._request_id(headers)
+            failure: KneoError | None = None
+            principal: Principal | None = None
+            try:
+                principal = self._enter(rpc, headers, request_id)
+                if isinstance(request, Undecodable):
+                    raise request.error
+                async for response in inner(request, context):
+                    yield response
+            except Exception as error:
+                failure = self._known(rpc, request_id, error)
+                await _abort(context, failure, request_id)
+            finally:
+                self._log(rpc, headers, request_id, begun, failure, principal)
+
+        return serve
+
+    def _request_id(self, headers: Mapping[str, str]) -> str:
+        sent = headers.get("x-request-id", "")
+        return sent if REQUEST_ID.fullmatch(sent) else self._ids.new("reqid")
+
+    def _enter(self, rpc: str, headers: Mapping[str, str], request_id: str) -> Principal:
+        """Find out who calls and whether they may; raises Unauthenticated or Forbidden."""
+        needed = POLICY.get(rpc)
+        principal = self._principal(headers)
+        if needed is None:
+            raise Forbidden("this method is not open to anybody")
+        if needed != OPEN and principal is None:
+            raise Unauthenticated("A valid Kneo service API key is required.")
+        if needed not in (OPEN, ANY_KEY) and principal is not None and not principal.may(needed):
+            raise Forbidden(f"Missing required scope: {needed}", required_scope=needed)
+        caller = principal or Principal(
+            name="stranger", roles=frozenset({"stranger"}), scopes=frozenset()
+        )
+        set_call(
+            Call(
+                principal=caller,
+                request_id=request_id,
+                idempotency_key=headers.get("idempotency-key"),
+            )
+        )
+        return caller
+
+    def _principal(self, headers: Mapping[str, str]) -> Principal | None:
+        if not self._keys:
+            return ANONYMOUS
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        presented = token.strip() if scheme.lower() == "bearer" else ""
+        presented = presented or headers.get("x-kneo-api-key", "").strip()
+        return self._keys.find(presented) if presented else None
+
+    def _guarded(self, deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+        """Turn what cannot be decoded into an answer: grpc would reply UNKNOWN with the decoder's
+        text.
+        """
+
+        def read(content: bytes) -> Any:
+            if len(content) > self._body_bytes_max:
+                limit = self._body_bytes_max
+                message = f"the request is larger than {limit} bytes"
+                return Undecodable(PayloadTooLarge(message, max_body_bytes=limit))
+            try:
+                return content if deserialize is None else deserialize(content)
+            except Exception:  # the decoder's own errors differ by protobuf implementation
+                message = "the request is not a valid message, or is nested too deeply"
+                return Undecodable(InvalidInput(message))
+
+        return read
+
+    def _known(self, rpc: str, request_id: str, error: Exception) -> KneoError:
+        """Return our error as it is; any other is logged once and becomes a generic one."""
+        if isinstance(error, KneoError):
+            return error
+        faults.error(
+            "unexpected error", exc_info=error, extra={"rpc": rpc, "request_id": request_id}
+        )
+        return KneoError("an internal error occurred; the service's log tells more")
+
+    def _log(
+        self,
+        rpc: str,
+        headers: Mapping[str, str],
+        request_id: str,
+        begun: float,
+        failure: KneoError | None,
+        principal: Principal | None,
+    ) -> None:
+        if not self._log_requests:
+            return
+        code, http = (grpc.StatusCode.OK, 200) if failure is None else status_of(failure)
+        path = headers.get("x-envoy-original-path", rpc).partition("?")[0]
+        facts: dict[str, Any] = {
+            "event": "http_request",
+            "request_id": request_id,
+            "method": headers.get("x-envoy-original-method", "POST"),
+            "path": path,
+            "rpc": rpc,
+            "status_code": http,
+            "grpc_code": code.name,
+            "duration_ms": round((time.perf_counter() - begun) * 1000, 3),
+            "principal": principal.name if principal else None,
+            "client_ip": headers.get("x-kneo-peer"),
+            "user_agent": headers.get("user-agent"),
+            "error": failure.reason if failure else None,
+        }
+        logger.info(
+            "request", extra={key: value for key, value in facts.items() if value is not None}
+        )
+
+
+async def _abort(context: Any, error: KneoError, request_id: str) -> None:
+    code, _ = status_of(error)
+    await context.abort(code, error.message[:500], trailing_metadata=trailers(error, request_id))
+
+
+def _headers(context: Any) -> dict[str, str]:
+    """Return the request's metadata; of a key sent twice the first value counts."""
+    headers: dict[str, str] = {}
+    for key, value in context.invocation_metadata() or ():
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "surrogateescape")
+        headers.setdefault(key, value)
+    return headers

@@ -1,0 +1,76 @@
+"""API keys: read from the operator's setting, held as digests, compared in constant time."""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kneo_grpc.api.policy import ROLES, SCOPES
+from kneo_grpc.domain.errors import StartRefused
+from kneo_grpc.domain.principal import Principal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A key and who holds it. digest: SHA-256 of the key's UTF-8."""
+
+    digest: bytes
+    principal: Principal
+
+
+class ApiKeys:
+    """All keys of a service. Without any, the service is open."""
+
+    def __init__(self, keys: Iterable[ApiKey]) -> None:
+        self._keys: Sequence[ApiKey] = tuple(keys)
+
+    def __bool__(self) -> bool:
+        return bool(self._keys)
+
+    def find(self, presented: str) -> Principal | None:
+        """Return who holds a key. Every key is compared, whatever came before."""
+        digest = _digest(presented)
+        found: Principal | None = None
+        for key in self._keys:
+            if hmac.compare_digest(key.digest, digest) and found is None:
+                found = key.principal
+        return found
+
+
+def read_keys(setting: str, admin_key: str) -> ApiKeys:
+    """Read `name:key:role_or_scope[,…];…` and the admin key.
+
+    Raises StartRefused, naming the entry by its number and never by its content.
+    """
+    keys = []
+    entries = [entry.strip() for entry in setting.split(";")]
+    for number, entry in enumerate((entry for entry in entries if entry), start=1):
+        parts = [part.strip() for part in entry.split(":", 2)]
+        if len(parts) != 3 or not all(parts):
+            raise StartRefused(
+                f"KNEO_SERV_API_KEYS: entry {number} is not of the form name:key:role_or_scope"
+            )
+        name, key, grants = parts
+        keys.append(ApiKey(digest=_digest(key), principal=_principal(name, grants, number)))
+    if admin_key.strip():
+        admin = Principal(name="admin", roles=frozenset({"admin"}), scopes=frozenset({"*"}))
+        keys.append(ApiKey(digest=_digest(admin_key.strip()), principal=admin))
+    return ApiKeys(keys)
+
+
+def _principal(name: str, grants: str, number: int) -> Principal:
+    words = [word.strip() for word in grants.split(",") if word.strip()]
+    roles = frozenset(word for word in words if word in ROLES)
+    scopes = frozenset(word for word in words if word not in ROLES)
+    unknown = sorted(scopes - SCOPES)
+    if unknown or not words:
+        named = ", ".join(unknown) or "nothing"
+        raise StartRefused(
+            f"KNEO_SERV_API_KEYS: entry {number} ({name}) grants {named}, which is no role or scope"
+        )
+    expanded = frozenset[str]().union(*(ROLES[role] for role in roles))
+    return Principal(name=name, roles=roles, scopes=scopes | expanded)
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

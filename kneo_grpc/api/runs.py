@@ -1,0 +1,72 @@
+"""RunService."""
+
+from typing import Any
+
+from kneo_grpc._gen.kneo.v1 import run_pb2, run_pb2_grpc, run_result_pb2
+from kneo_grpc.api.call import announce, current_call
+from kneo_grpc.api.convert import runs as convert
+from kneo_grpc.api.convert.fields import Limits
+from kneo_grpc.platform.feed import Feed
+from kneo_grpc.platform.recovery import Recovery
+from kneo_grpc.platform.runs import Runs
+
+
+class RunServicer(run_pb2_grpc.RunServiceServicer):
+    """Executes workflows and agents and shows what they did."""
+
+    def __init__(self, runs: Runs, feed: Feed, recovery: Recovery, limits: Limits) -> None:
+        self._runs = runs
+        self._feed = feed
+        self._recovery = recovery
+        self._limits = limits
+
+    async def CreateRun(
+        self, request: run_result_pb2.CreateRunRequest, context: Any
+    ) -> run_result_pb2.RunResult:
+        """See run.proto."""
+        call = current_call()
+        command = convert.create_from_pb(
+            request, self._limits, scope="runs:create", key=call.idempotency_key
+        )
+        result = await self._runs.create(call.principal, command)
+        await announce(context, result)
+        return convert.result_to_pb(result.run)
+
+    async def GetRun(self, request: run_pb2.GetRunRequest, context: Any) -> run_pb2.Run:
+        """See run.proto."""
+        run_id = convert.run_id_from_pb(request.run_id, self._limits)
+        return convert.run_to_pb(await self._runs.get(run_id))
+
+    async def ListRuns(
+        self, request: run_pb2.ListRunsRequest, context: Any
+    ) -> run_pb2.ListRunsResponse:
+        """See run.proto."""
+        where, page = convert.list_from_pb(request, self._limits)
+        return convert.list_to_pb(await self._runs.list(where, page), page)
+
+    async def CancelRun(self, request: run_pb2.CancelRunRequest, context: Any) -> run_pb2.Run:
+        """See run.proto."""
+        run_id = convert.run_id_from_pb(request.run_id, self._limits)
+        return convert.run_to_pb(await self._runs.cancel(current_call().principal, run_id))
+
+    async def GetRunTrace(
+        self, request: run_pb2.GetRunTraceRequest, context: Any
+    ) -> run_pb2.RunTrace:
+        """See run.proto."""
+        run_id, kind, page = convert.trace_from_pb(request, self._limits)
+        return convert.trace_to_pb(run_id, await self._feed.trace(run_id, kind, page), page)
+
+    async def ListCheckpoints(
+        self, request: run_pb2.ListCheckpointsRequest, context: Any
+    ) -> run_pb2.ListCheckpointsResponse:
+        """See run.proto."""
+        run_id, kind, page = convert.checkpoints_from_pb(request, self._limits)
+        found = await self._feed.checkpoints(run_id, kind, page)
+        return convert.checkpoints_to_pb(run_id, found, page)
+
+    async def GetRunRecovery(
+        self, request: run_pb2.GetRunRecoveryRequest, context: Any
+    ) -> run_pb2.RunRecovery:
+        """See run.proto."""
+        run_id = convert.run_id_from_pb(request.run_id, self._limits)
+        return convert.recovery_to_pb(await self._recovery.view(run_id))

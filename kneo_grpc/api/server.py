@@ -1,0 +1,93 @@
+"""The gRPC server: all services behind the one interceptor."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health as grpc_health
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from kneo_grpc._gen.kneo.v1 import (
+    health_pb2_grpc as kneo_health_grpc,
+)
+from kneo_grpc._gen.kneo.v1 import (
+    human_task_pb2_grpc,
+    run_pb2_grpc,
+    spec_pb2_grpc,
+)
+from kneo_grpc.api.interceptor import EdgeInterceptor
+from kneo_grpc.domain.errors import StartRefused
+
+SERVICES = (
+    "kneo.v1.RunService",
+    "kneo.v1.HumanTaskService",
+    "kneo.v1.SpecService",
+    "kneo.v1.HealthService",
+)
+
+RECEIVE_BYTES_MAX = 16 * 1024 * 1024
+"""Above what the interceptor accepts, so that its clear answer comes first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Servicers:
+    """One servicer per service."""
+
+    runs: run_pb2_grpc.RunServiceServicer
+    human_tasks: human_task_pb2_grpc.HumanTaskServiceServicer
+    specs: spec_pb2_grpc.SpecServiceServicer
+    health: kneo_health_grpc.HealthServiceServicer
+
+
+class ApiServer:
+    """A grpc.aio server. addresses: `host:port` or `unix:/path`; `bound` tells the ports taken."""
+
+    def __init__(
+        self, *, servicers: Servicers, interceptor: EdgeInterceptor, addresses: tuple[str, ...]
+    ) -> None:
+        self._server = grpc.aio.server(
+            interceptors=(interceptor,),
+            options=(
+                ("grpc.max_receive_message_length", RECEIVE_BYTES_MAX),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+            ),
+        )
+        # aio is set when the module is imported, which the type stubs do not say.
+        self._health = grpc_health.aio.HealthServicer()  # type: ignore[attr-defined] # see above
+        register: tuple[tuple[Callable[..., Any], Any], ...] = (
+            (run_pb2_grpc.add_RunServiceServicer_to_server, servicers.runs),
+            (human_task_pb2_grpc.add_HumanTaskServiceServicer_to_server, servicers.human_tasks),
+            (spec_pb2_grpc.add_SpecServiceServicer_to_server, servicers.specs),
+            (kneo_health_grpc.add_HealthServiceServicer_to_server, servicers.health),
+            (health_pb2_grpc.add_HealthServicer_to_server, self._health),
+        )
+        for add, servicer in register:
+            add(servicer, self._server)
+        names = (*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        self.bound: list[int] = []
+        for address in addresses:
+            try:
+                self.bound.append(self._server.add_insecure_port(address))
+            except RuntimeError as error:
+                raise StartRefused(f"cannot listen on {address}: is it in use?") from error
+
+    async def start(self) -> None:
+        """Serve, and say so to gRPC health probes."""
+        await self._server.start()
+        await self.set_serving(serving=True)
+
+    async def set_serving(self, *, serving: bool) -> None:
+        """Tell gRPC health probes."""
+        answer = health_pb2.HealthCheckResponse
+        status = answer.SERVING if serving else answer.NOT_SERVING
+        for name in ("", *SERVICES):
+            await self._health.set(name, status)
+
+    async def stop(self, grace: timedelta) -> None:
+        """Take no further call and wait for those under way."""
+        await self._server.stop(grace.total_seconds())

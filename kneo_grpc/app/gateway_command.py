@@ -1,0 +1,53 @@
+"""Envoy on its own, before services that run elsewhere on the machine."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+from kneo_grpc.app.gateway import EnvoyProcess, render
+from kneo_grpc.app.logs import configure_logs
+from kneo_grpc.app.serve import gateway_settings
+from kneo_grpc.app.settings import environment, read_settings
+from kneo_grpc.domain.errors import StartRefused
+from kneo_grpc.integrations.clock import SystemClock
+
+
+def render_config(
+    *, host: str, port: int | None, tls_port: int | None, upstreams: list[str]
+) -> str:
+    """Return Envoy's configuration. upstreams: Unix socket paths. Raises StartRefused."""
+    settings = read_settings(environment())
+    paths = tuple(Path(path) for path in upstreams)
+    return render(
+        gateway_settings(
+            host=host, port=port, tls_port=tls_port, upstreams=paths, settings=settings
+        )
+    )
+
+
+def run_gateway(*, host: str, port: int | None, tls_port: int | None, upstreams: list[str]) -> int:
+    """Run Envoy until SIGTERM or SIGINT; return the exit code."""
+    try:
+        settings = read_settings(environment())
+        configure_logs(settings.log_level)
+        paths = tuple(Path(path) for path in upstreams)
+        told = gateway_settings(
+            host=host, port=port, tls_port=tls_port, upstreams=paths, settings=settings
+        )
+        asyncio.run(_run(EnvoyProcess(told, SystemClock())))
+    except StartRefused as error:
+        print(f"error: {error.message} ({error.reason})", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _run(envoy: EnvoyProcess) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await envoy.start()
+    watch = asyncio.create_task(envoy.supervise())
+    await stop.wait()
+    watch.cancel()
+    await envoy.stop()

@@ -1,0 +1,136 @@
+"""The platform in the caller's own process, with the answers of the JSON contract."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from google.protobuf.message import Message
+
+from kneo_grpc.api.call import Call, set_call
+from kneo_grpc.api.convert.fields import canonical
+from kneo_grpc.api.messages import requests
+from kneo_grpc.app.settings import environment, read_settings
+from kneo_grpc.app.wiring import Platform, build_platform
+from kneo_grpc.domain.errors import InvalidInput
+from kneo_grpc.domain.principal import Principal
+
+LOCAL = Principal(name="local", roles=frozenset({"admin"}), scopes=frozenset({"*"}))
+
+
+class LocalPlatform:
+    """The service's methods as coroutines from dicts to dicts. Raises KneoError."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._servicers = platform.servicers()
+
+    async def create_run(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """As POST /v1/runs."""
+        return await self._call(self._servicers.runs.CreateRun, "CreateRunRequest", body)
+
+    async def get_run(self, run_id: str) -> dict[str, Any]:
+        """As GET /v1/runs/{run_id}."""
+        return await self._call(self._servicers.runs.GetRun, "GetRunRequest", {"run_id": run_id})
+
+    async def list_runs(self, query: Mapping[str, Any]) -> dict[str, Any]:
+        """As GET /v1/runs."""
+        return await self._call(self._servicers.runs.ListRuns, "ListRunsRequest", query)
+
+    async def cancel_run(self, run_id: str) -> dict[str, Any]:
+        """As POST /v1/runs/{run_id}/cancel."""
+        body = {"run_id": run_id}
+        return await self._call(self._servicers.runs.CancelRun, "CancelRunRequest", body)
+
+    async def trace(self, run_id: str, query: Mapping[str, Any]) -> dict[str, Any]:
+        """As GET /v1/runs/{run_id}/trace."""
+        body = {**query, "run_id": run_id}
+        return await self._call(self._servicers.runs.GetRunTrace, "GetRunTraceRequest", body)
+
+    async def checkpoints(self, run_id: str, query: Mapping[str, Any]) -> dict[str, Any]:
+        """As GET /v1/runs/{run_id}/checkpoints."""
+        body = {**query, "run_id": run_id}
+        method = self._servicers.runs.ListCheckpoints
+        return await self._call(method, "ListCheckpointsRequest", body)
+
+    async def recovery(self, run_id: str) -> dict[str, Any]:
+        """As GET /v1/runs/{run_id}/recovery."""
+        body = {"run_id": run_id}
+        return await self._call(self._servicers.runs.GetRunRecovery, "GetRunRecoveryRequest", body)
+
+    async def list_human_tasks(self, query: Mapping[str, Any]) -> dict[str, Any]:
+        """As GET /v1/human-tasks."""
+        method = self._servicers.human_tasks.ListHumanTasks
+        return await self._call(method, "ListHumanTasksRequest", query)
+
+    async def get_human_task(self, continuation_id: str) -> dict[str, Any]:
+        """As GET /v1/human-tasks/{continuation_id}."""
+        body = {"continuation_id": continuation_id}
+        method = self._servicers.human_tasks.GetHumanTask
+        return await self._call(method, "GetHumanTaskRequest", body)
+
+    async def resume_human_task(
+        self, continuation_id: str, body: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """As POST /v1/human-tasks/{continuation_id}/resume."""
+        method = self._servicers.human_tasks.ResumeHumanTask
+        body = {**body, "continuation_id": continuation_id}
+        return await self._call(method, "ResumeHumanTaskRequest", body)
+
+    async def validate_spec(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """As POST /v1/specs/validate."""
+        return await self._call(self._servicers.specs.ValidateSpec, "ValidateSpecRequest", body)
+
+    async def _call(
+        self,
+        method: Callable[[Any, Any], Any],
+        request_type: str,
+        body: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        given = {key: value for key, value in body.items() if value is not None}
+        try:
+            request = ParseDict(given, requests()[request_type]())
+        except ParseError as error:
+            raise InvalidInput(str(error)) from error
+        set_call(Call(principal=LOCAL, request_id="local"))
+        answering: Awaitable[Message] = method(request, _Context())
+        answer = await answering
+        data = canonical(
+            MessageToDict(
+                answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+            )
+        )
+        assert isinstance(data, dict)
+        return data
+
+
+class _Context:
+    """What a servicer needs of a call's context: headers, which go nowhere here."""
+
+    async def send_initial_metadata(self, metadata: object) -> None:
+        """Drop them."""
+
+
+@contextlib.asynccontextmanager
+async def open_local(
+    state_path: Path | None = None, *, spec_root: Path | None = None
+) -> AsyncIterator[LocalPlatform]:
+    """Open the platform on this folder's SQLite file, or on what the environment names.
+
+    spec_root: folder that spec paths are confined to; the file system's root when None, because the
+    caller's own files are the caller's to read. The project folder's own modules may be imported.
+    """
+    settings = read_settings(environment())
+    settings = replace(
+        settings,
+        state_path=state_path or settings.state_path,
+        spec_root=spec_root or Path(Path.cwd().anchor),
+        import_allow=("*",),
+    )
+    platform = build_platform(settings, exclusive=False)
+    await platform.start()
+    try:
+        yield LocalPlatform(platform)
+    finally:
+        await platform.stop()

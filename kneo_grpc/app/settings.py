@@ -1,0 +1,167 @@
+"""Settings: the environment, read once into one frozen object. Nobody else reads the
+environment.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from kneo_grpc.api.convert.fields import Limits
+from kneo_grpc.api.keys import ApiKeys, read_keys
+from kneo_grpc.domain.errors import StartRefused
+from kneo_grpc.platform.health import Secret
+
+T = TypeVar("T")
+
+EXAMPLES = "kneo_grpc.examples"
+PROVIDER_VARIABLES = {
+    "openai": "OPENAI_API_KEY",
+    "openai-agents": "OPENAI_API_KEY",
+    "anthropic": "ANTHROPIC_API_KEY",
+    "google": "GOOGLE_API_KEY",
+    "google-adk": "GOOGLE_API_KEY",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the operator decided. Every field names its variable in docs/environment.md."""
+
+    database_url: str = ""
+    state_path: Path = Path(".kneo/kneo_runs.sqlite")
+    spec_root: Path = Path()
+    import_allow: tuple[str, ...] = (EXAMPLES,)
+    keys: ApiKeys = field(default_factory=lambda: ApiKeys(()))
+    allow_plaintext: bool = False
+    limits: Limits = field(default_factory=Limits)
+    body_bytes_max: int = 1_048_576
+    sync_wait: timedelta = timedelta(seconds=110)
+    lease: timedelta = timedelta(seconds=15)
+    runs_max: int = 256
+    step_threads: int = 32
+    retry_backoff: timedelta = timedelta(milliseconds=250)
+    shutdown_timeout: timedelta = timedelta(seconds=30)
+    log_level: str = "INFO"
+    request_logs: bool = True
+    health_providers: tuple[Secret, ...] = ()
+    health_mcp: tuple[Secret, ...] = ()
+
+
+def environment() -> dict[str, str]:
+    """Return the process's environment."""
+    return dict(os.environ)
+
+
+def read_settings(source: Mapping[str, str]) -> Settings:
+    """Read settings. Raises StartRefused that names every fault at once, and no value."""
+    reader = _Reader(source)
+    limits = Limits(
+        input_chars=reader.whole("KNEO_SERV_MAX_INPUT_CHARS", 20_000),
+        human_content_chars=reader.whole("KNEO_SERV_MAX_HUMAN_CONTENT_CHARS", 20_000),
+        inline_spec_bytes=reader.whole("KNEO_SERV_MAX_INLINE_SPEC_BYTES", 262_144),
+        overrides_bytes=reader.whole("KNEO_SERV_MAX_OVERRIDES_BYTES", 65_536),
+        metadata_bytes=reader.whole("KNEO_SERV_MAX_METADATA_BYTES", 32_768),
+        path_chars=reader.whole("KNEO_SERV_MAX_PATH_CHARS", 4_096),
+    )
+    settings = Settings(
+        database_url=reader.text("KNEO_SERV_DATABASE_URL"),
+        state_path=Path(reader.text("KNEO_SERV_STATE_PATH", ".kneo/kneo_runs.sqlite")),
+        spec_root=Path(reader.text("KNEO_SERV_SPEC_ROOT", ".")),
+        import_allow=reader.words("KNEO_SERV_IMPORT_ALLOW", EXAMPLES),
+        keys=reader.keys(),
+        allow_plaintext=reader.flag("KNEO_SERV_ALLOW_PLAINTEXT", default=False),
+        limits=limits,
+        body_bytes_max=reader.whole("KNEO_SERV_MAX_BODY_BYTES", 1_048_576),
+        sync_wait=reader.seconds("KNEO_SERV_SYNC_WAIT_SECONDS", 110),
+        lease=reader.seconds("KNEO_SERV_WORKER_LEASE_SECONDS", 15),
+        runs_max=reader.whole("KNEO_SERV_MAX_CONCURRENT_RUNS", 256),
+        step_threads=reader.whole("KNEO_SERV_STEP_THREADS", 32),
+        retry_backoff=reader.seconds("KNEO_SERV_STEP_RETRY_BACKOFF_SECONDS", 0.25),
+        shutdown_timeout=reader.seconds("KNEO_SERV_SHUTDOWN_TIMEOUT_SECONDS", 30),
+        log_level=reader.level("KNEO_SERV_LOG_LEVEL"),
+        request_logs=reader.flag("KNEO_SERV_REQUEST_LOGS", default=True),
+        health_providers=reader.secrets("KNEO_SERV_HEALTH_PROVIDERS", provider=True),
+        health_mcp=reader.secrets("KNEO_SERV_HEALTH_MCP_SECRETS", provider=False),
+    )
+    reader.check()
+    return settings
+
+
+class _Reader:
+    """Reads variables and collects what is wrong with them."""
+
+    def __init__(self, source: Mapping[str, str]) -> None:
+        self._source = source
+        self._faults: list[str] = []
+
+    def check(self) -> None:
+        if self._faults:
+            raise StartRefused("settings: " + "; ".join(self._faults))
+
+    def text(self, name: str, default: str = "") -> str:
+        return self._source.get(name, "").strip() or default
+
+    def words(self, name: str, default: str = "") -> tuple[str, ...]:
+        words = (word.strip() for word in self.text(name, default).split(","))
+        return tuple(word for word in words if word)
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        value = self.text(name).lower()
+        if value in ("1", "true", "yes", "on"):
+            return True
+        if value in ("0", "false", "no", "off"):
+            return False
+        if value:
+            self._faults.append(f"{name} must be true or false")
+        return default
+
+    def whole(self, name: str, default: int) -> int:
+        return self._number(name, default, int, "a whole number above 0")
+
+    def seconds(self, name: str, default: float) -> timedelta:
+        return timedelta(seconds=self._number(name, default, float, "a number of seconds above 0"))
+
+    def level(self, name: str) -> str:
+        value = self.text(name, "INFO").upper()
+        if value not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+            self._faults.append(f"{name} must be DEBUG, INFO, WARNING, ERROR or CRITICAL")
+        return value
+
+    def keys(self) -> ApiKeys:
+        try:
+            keys = read_keys(self.text("KNEO_SERV_API_KEYS"), self.text("KNEO_SERV_ADMIN_API_KEY"))
+        except StartRefused as error:
+            self._faults.append(error.message)
+            return ApiKeys(())
+        if self.flag("KNEO_SERV_AUTH_ENABLED", default=False) and not keys:
+            self._faults.append(
+                "KNEO_SERV_AUTH_ENABLED is true but no API keys are configured; "
+                "set KNEO_SERV_API_KEYS or KNEO_SERV_ADMIN_API_KEY"
+            )
+        return keys
+
+    def secrets(self, name: str, *, provider: bool) -> tuple[Secret, ...]:
+        found = []
+        for word in self.words(name):
+            guess = word.upper().replace("-", "_") + ("_API_KEY" if provider else "")
+            variable = PROVIDER_VARIABLES.get(word, guess) if provider else word
+            present = bool(self._source.get(variable, "").strip())
+            found.append(Secret(name=word, env_var=variable, present=present))
+        return tuple(found)
+
+    def _number(self, name: str, default: T, kind: Callable[[str], T], what: str) -> T:
+        value = self.text(name)
+        if not value:
+            return default
+        try:
+            number = kind(value)
+        except ValueError:
+            number = None
+        # The comparison also refuses "nan"; the upper bound refuses "inf".
+        if number is None or not 0 < number < 1e12:  # type: ignore[operator] # T is a number
+            self._faults.append(f"{name} must be {what}")
+            return default
+        return number

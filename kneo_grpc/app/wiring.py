@@ -1,0 +1,199 @@
+"""The composition root: builds a platform from settings, starts and stops it."""
+
+import importlib.resources
+import logging
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from kneo_grpc import __version__
+from kneo_grpc.api.health import HealthServicer
+from kneo_grpc.api.human_tasks import HumanTaskServicer
+from kneo_grpc.api.interceptor import EdgeInterceptor
+from kneo_grpc.api.runs import RunServicer
+from kneo_grpc.api.server import Servicers
+from kneo_grpc.api.specs import SpecServicer
+from kneo_grpc.app.settings import EXAMPLES, Settings
+from kneo_grpc.domain.errors import StoreUnavailable
+from kneo_grpc.examples.tools import TOOLS
+from kneo_grpc.integrations.clock import SystemClock
+from kneo_grpc.integrations.code import CodeRegistry
+from kneo_grpc.integrations.ids import Uuid7Source
+from kneo_grpc.integrations.models.dummy import DummyModels
+from kneo_grpc.platform.decisions import ChangeWriter, Lease
+from kneo_grpc.platform.feed import Feed
+from kneo_grpc.platform.health import Health
+from kneo_grpc.platform.human_tasks import HumanTasks
+from kneo_grpc.platform.idempotency import Idempotency
+from kneo_grpc.platform.legs import Legs, LegSettings
+from kneo_grpc.platform.recovery import Recovery
+from kneo_grpc.platform.runs import Runs
+from kneo_grpc.platform.specs import Specs
+from kneo_grpc.platform.steps import StepExecutor
+from kneo_grpc.platform.threads import StepThreads
+from kneo_grpc.ports.clock import Clock, IdSource
+from kneo_grpc.ports.code import RegisteredTool
+from kneo_grpc.ports.models import Models
+from kneo_grpc.ports.store import Store
+from kneo_grpc.stores.postgres import PostgresStore
+from kneo_grpc.stores.sqlite import SqliteStore
+
+logger = logging.getLogger("kneo_grpc.app")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Platform:
+    """All use cases over one store. start before the first use, stop at the end."""
+
+    settings: Settings
+    store: Store
+    clock: Clock
+    ids: IdSource
+    code: CodeRegistry
+    specs: Specs
+    legs: Legs
+    runs: Runs
+    human_tasks: HumanTasks
+    feed: Feed
+    recovery: Recovery
+    health: Health
+
+    async def start(self) -> None:
+        """Connect and migrate."""
+        await self.store.start()
+
+    async def stop(self) -> None:
+        """Let runs under way end or pause, then disconnect."""
+        self.health.drain()
+        left = await self.legs.drain(self.settings.shutdown_timeout)
+        if left:
+            logger.warning("runs interrupted by the shutdown", extra={"count": left})
+        await self.store.stop()
+
+    async def keep_leases(self) -> None:
+        """Renew the leases of this process for ever."""
+        pause = self.settings.lease / 3
+        while True:
+            await self.clock.sleep(pause)
+            try:
+                await self.legs.heartbeat()
+            except StoreUnavailable:
+                logger.warning("heartbeat missed: the store does not answer")
+
+    def servicers(self) -> Servicers:
+        """Return the gRPC face of the use cases."""
+        limits = self.settings.limits
+        return Servicers(
+            runs=RunServicer(self.runs, self.feed, self.recovery, limits),
+            human_tasks=HumanTaskServicer(self.human_tasks, limits),
+            specs=SpecServicer(self.specs, self.runs, limits),
+            health=HealthServicer(self.health, __version__),
+        )
+
+    def interceptor(self) -> EdgeInterceptor:
+        """Return the interceptor for a server of this platform."""
+        return EdgeInterceptor(
+            keys=self.settings.keys,
+            ids=self.ids,
+            body_bytes_max=self.settings.body_bytes_max,
+            log_requests=self.settings.request_logs,
+        )
+
+
+def open_store(settings: Settings, *, exclusive: bool = True) -> Store:
+    """Return PostgreSQL where the settings name it, else SQLite. exclusive: for a whole service."""
+    if settings.database_url:
+        return PostgresStore(settings.database_url)
+    return SqliteStore(settings.state_path, exclusive=exclusive)
+
+
+def build_platform(
+    settings: Settings,
+    *,
+    store: Store | None = None,
+    clock: Clock | None = None,
+    ids: IdSource | None = None,
+    models: Models | None = None,
+    exclusive: bool = True,
+) -> Platform:
+    """Build a platform; what is not given is made from the settings."""
+    store = store or open_store(settings, exclusive=exclusive)
+    clock = clock or SystemClock()
+    ids = ids or Uuid7Source()
+    code = _code(settings)
+    lease = Lease(
+        owner=ids.new(f"proc_{socket.gethostname()}_{os.getpid()}"), lease_for=settings.lease
+    )
+    writer = ChangeWriter(clock=clock, ids=ids)
+    idempotency = Idempotency(store, clock)
+    specs = Specs(store=store, code=code, root=settings.spec_root, examples=examples_folder())
+    steps = StepExecutor(models or DummyModels(), code, StepThreads(settings.step_threads))
+    legs = Legs(
+        store=store,
+        steps=steps,
+        writer=writer,
+        clock=clock,
+        settings=LegSettings(
+            lease=lease, runs_max=settings.runs_max, retry_backoff=settings.retry_backoff
+        ),
+    )
+    runs = Runs(
+        store=store,
+        specs=specs,
+        legs=legs,
+        writer=writer,
+        idempotency=idempotency,
+        clock=clock,
+        ids=ids,
+        sync_wait=settings.sync_wait,
+    )
+    human_tasks = HumanTasks(
+        store=store,
+        specs=specs,
+        runs=runs,
+        legs=legs,
+        writer=writer,
+        idempotency=idempotency,
+        clock=clock,
+        ids=ids,
+    )
+    return Platform(
+        settings=settings,
+        store=store,
+        clock=clock,
+        ids=ids,
+        code=code,
+        specs=specs,
+        legs=legs,
+        runs=runs,
+        human_tasks=human_tasks,
+        feed=Feed(store, runs),
+        recovery=Recovery(store, runs),
+        health=Health(
+            store=store,
+            code=code,
+            providers=settings.health_providers,
+            mcp=settings.health_mcp,
+        ),
+    )
+
+
+def examples_folder() -> Path:
+    """Return the folder of the shipped example specs."""
+    return Path(str(importlib.resources.files("kneo_grpc.examples")))
+
+
+def _code(settings: Settings) -> CodeRegistry:
+    registry = CodeRegistry(settings.import_allow)
+    shipped = CodeRegistry((EXAMPLES,))
+    for name, (description, parameters, implementation) in TOOLS.items():
+        registry.register_tool(
+            RegisteredTool(
+                name=name,
+                description=description,
+                parameters=parameters,
+                handler=shipped.tool(name, implementation),
+            )
+        )
+    return registry

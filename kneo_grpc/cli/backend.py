@@ -1,0 +1,45 @@
+"""What commands ask for; a service and this machine both answer it."""
+
+from typing import Any, Protocol, TypeAlias
+
+Json: TypeAlias = dict[str, Any]
+
+
+class Backend(Protocol):
+    """The calls that commands make. Objects have the shapes of the JSON routes under /v1.
+
+    Every call raises KneoError.
+    """
+
+    async def create_run(self, body: Json) -> Json:
+        """Run a spec; return once the run ended, waits, or goes on without the caller."""
+
+    async def get_run(self, run_id: str) -> Json:
+        """Return a run."""
+
+    async def list_runs(self, query: Json) -> Json:
+        """Return a page with `runs`."""
+
+    async def cancel_run(self, run_id: str) -> Json:
+        """End a run; return it."""
+
+    async def trace(self, run_id: str, query: Json) -> Json:
+        """Return a page with `events`."""
+
+    async def checkpoints(self, run_id: str, query: Json) -> Json:
+        """Return a page with `checkpoints`."""
+
+    async def recovery(self, run_id: str) -> Json:
+        """Return what is left to do in a run."""
+
+    async def list_human_tasks(self, query: Json) -> Json:
+        """Return a page with `tasks`."""
+
+    async def get_human_task(self, continuation_id: str) -> Json:
+        """Return a task with its `request`."""
+
+    async def resume_human_task(self, continuation_id: str, body: Json) -> Json:
+        """Decide a task; return as create_run does."""
+
+    async def validate_spec(self, body: Json) -> Json:
+        """Return `valid` and `diagnostics`."""

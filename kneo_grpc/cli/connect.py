@@ -1,0 +1,89 @@
+"""Opens the place where a command's work is done: this machine, or a service."""
+
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from kneo_grpc.cli.backend import Backend, Json
+from kneo_grpc.cli.session import Session
+from kneo_grpc.client.retry import new_idempotency_key
+from kneo_grpc.client.sync import Client
+from kneo_grpc.domain.errors import InvalidInput
+
+
+class Service:
+    """A service behind the blocking client: a command does one thing at a time."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def create_run(self, body: Json) -> Json:
+        """Run a spec."""
+        return self._client.create_run(body)
+
+    async def get_run(self, run_id: str) -> Json:
+        """Return a run."""
+        return self._client.get_run(run_id)
+
+    async def list_runs(self, query: Json) -> Json:
+        """Return a page of runs."""
+        return self._client.list_runs(query)
+
+    async def cancel_run(self, run_id: str) -> Json:
+        """End a run."""
+        return self._client.cancel_run(run_id)
+
+    async def trace(self, run_id: str, query: Json) -> Json:
+        """Return a page of events."""
+        return self._client.trace(run_id, query)
+
+    async def checkpoints(self, run_id: str, query: Json) -> Json:
+        """Return a page of checkpoints."""
+        return self._client.checkpoints(run_id, query)
+
+    async def recovery(self, run_id: str) -> Json:
+        """Return what is left to do."""
+        return self._client.recovery(run_id)
+
+    async def list_human_tasks(self, query: Json) -> Json:
+        """Return a page of tasks."""
+        return self._client.list_human_tasks(query)
+
+    async def get_human_task(self, continuation_id: str) -> Json:
+        """Return a task."""
+        return self._client.get_human_task(continuation_id)
+
+    async def resume_human_task(self, continuation_id: str, body: Json) -> Json:
+        """Decide a task."""
+        return self._client.resume_human_task(continuation_id, body)
+
+    async def validate_spec(self, body: Json) -> Json:
+        """Check a spec."""
+        return self._client.validate_spec(body)
+
+
+@asynccontextmanager
+async def open_backend(session: Session) -> AsyncIterator[Backend]:
+    """Open what the options choose. Raises InvalidInput on an address that is none."""
+    connection = session.connection()
+    if connection is None:
+        # The whole platform, with its database; work through a service does without.
+        from kneo_grpc.app.local import open_local
+
+        async with open_local() as platform:
+            yield platform
+        return
+    address, api_key = connection
+    try:
+        client = Client(
+            address,
+            api_key=api_key,
+            tls_ca=session.tls_ca.read_bytes() if session.tls_ca else None,
+            new_key=lambda: session.idempotency_key or new_idempotency_key(),
+        )
+    except (ValueError, OSError) as error:
+        raise InvalidInput(f"cannot use the service {address}: {error}") from None
+    # The client blocks, so the event loop's own answer to Ctrl-C would come too late.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with client:
+        yield Service(client)

@@ -1,0 +1,97 @@
+"""kneo run: execute a spec, and what any command prints about a run's outcome."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from kneo_grpc.cli import show
+from kneo_grpc.cli.session import Session, in_session, told_failures
+from kneo_grpc.cli.spec_file import SpecFile
+
+_WITHOUT_RESULT = ("failed", "cancelled", "expired", "timed_out")
+
+
+@in_session
+def run(
+    session: Session,
+    path: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="The spec file (YAML).")
+    ],
+    input_text: Annotated[str, typer.Option("--input", "-i", help="The run's input text.")],
+    target: Annotated[
+        Literal["workflow", "agent"], typer.Option(help="What of the spec to execute.")
+    ] = "workflow",
+    env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Environment, kept with the run.")
+    ] = None,
+    session_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Groups runs of one conversation.")
+    ] = None,
+) -> None:
+    """Run a spec and print its output.
+
+    Exits with 0 when the run completed, waits for a person or goes on in the service; with 1 when
+    it ended otherwise.
+    """
+    spec_file = SpecFile(path)
+    with told_failures(spec_file):
+        body = {
+            "input": input_text,
+            **spec_file.fields(local=session.local),
+            "target": target,
+            "environment": env,
+            "session_id": session_id,
+        }
+        given = {name: value for name, value in body.items() if value is not None}
+        result = session.ask(
+            lambda backend: backend.create_run(given), doing=f"Running {path.name}"
+        )
+    print_result(session, result)
+
+
+def print_result(session: Session, result: show.Json) -> None:
+    """Print a create's or a resume's answer: the output on stdout, what to do next if it waits.
+
+    Exits with 1 when the run ended without completing.
+    """
+    status, run_id = result.get("status"), result.get("run_id")
+    if session.as_json:
+        show.as_json(result)
+    elif status == "blocked":
+        _print_questions(session, result)
+    elif status == "completed":
+        show.line(result.get("output_text") or "")
+        show.line(f"{run_id} completed", err=True)
+    elif status in _WITHOUT_RESULT:
+        error = result.get("error") or {}
+        show.fail_line(
+            f"{run_id} {status}: {error.get('message') or 'no reason given'} "
+            f"({error.get('type') or status})"
+        )
+    else:
+        show.line(f"{run_id} is {status}. See what became of it with:")
+        show.line(f"  kneo runs get {run_id}{session.hint_options}")
+    if status in _WITHOUT_RESULT:
+        raise typer.Exit(1)
+
+
+def _print_questions(session: Session, result: show.Json) -> None:
+    metadata = result.get("metadata") or {}
+    request = metadata.get("pending_human_request") or metadata.get("request") or {}
+    show.line(f"{result.get('run_id')} waits for a person.")
+    if request.get("prompt"):
+        show.line(f"  {request['prompt']}")
+    waiting = result.get("continuation_ids") or [result.get("continuation_id")]
+    show.line("Resume it with:")
+    for index, continuation_id in enumerate(waiting):
+        answer = _answer_option(request) if index == 0 else "--approve"
+        show.line(f"  kneo human resume {continuation_id} {answer}{session.hint_options}")
+
+
+def _answer_option(request: show.Json) -> str:
+    options = request.get("options") or []
+    if request.get("type") == "selection" and options:
+        return f"--select {shlex.quote(str(request.get('default_option') or options[0]))}"
+    return "--provide TEXT" if request.get("type") == "freeform" else "--approve"

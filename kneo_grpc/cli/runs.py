@@ -1,0 +1,196 @@
+"""kneo runs: look at runs, and end them."""
+
+from typing import Annotated
+
+import typer
+
+from kneo_grpc.cli import show
+from kneo_grpc.cli.session import Session, in_session
+
+app = typer.Typer(help="Look at runs, and end them.", no_args_is_help=True)
+
+_RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
+_Limit = Annotated[int, typer.Option(min=1, max=1000, help="Page size.")]
+_Offset = Annotated[int, typer.Option(min=0, max=10000, help="How many to pass over.")]
+
+
+@app.command("list")
+@in_session
+def list_runs(
+    session: Session,
+    status: Annotated[
+        str | None, typer.Option(help="Only runs of this status, such as blocked.")
+    ] = None,
+    limit: _Limit = 100,
+    offset: _Offset = 0,
+) -> None:
+    """List runs, the one that changed last first."""
+    query = _given(status=status, limit=limit, offset=offset)
+    page = session.ask(lambda backend: backend.list_runs(query))
+    if session.as_json:
+        show.as_json(page)
+        return
+    if page.get("runs"):
+        show.table(
+            ("run", "status", "workflow or agent", "updated", "input"),
+            [
+                (
+                    item.get("run_id"),
+                    item.get("status"),
+                    item.get("workflow_name") or item.get("agent_name"),
+                    item.get("updated_at"),
+                    _short(item.get("input_text")),
+                )
+                for item in page["runs"]
+            ],
+        )
+    show.page_note(page, "runs")
+
+
+@app.command("get")
+@in_session
+def get_run(session: Session, run_id: _RunId) -> None:
+    """Show a run."""
+    _print_run(session, session.ask(lambda backend: backend.get_run(run_id)))
+
+
+@app.command("cancel")
+@in_session
+def cancel_run(session: Session, run_id: _RunId) -> None:
+    """End a run for good; one that has ended stays as it is."""
+    _print_run(session, session.ask(lambda backend: backend.cancel_run(run_id)))
+
+
+@app.command("trace")
+@in_session
+def trace(
+    session: Session,
+    run_id: _RunId,
+    event_type: Annotated[str | None, typer.Option(help="Only events of this type.")] = None,
+    limit: _Limit = 100,
+    offset: _Offset = 0,
+) -> None:
+    """Show what happened in a run, in order."""
+    query = _given(event_type=event_type, limit=limit, offset=offset)
+    page = session.ask(lambda backend: backend.trace(run_id, query))
+    if session.as_json:
+        show.as_json(page)
+        return
+    if page.get("events"):
+        show.table(
+            ("#", "time", "event", "where", "facts"),
+            [
+                (
+                    item.get("sequence"),
+                    item.get("timestamp"),
+                    item.get("type"),
+                    item.get("step_id") or item.get("agent_name") or item.get("workflow_name"),
+                    _event_facts(item),
+                )
+                for item in page["events"]
+            ],
+        )
+    show.page_note(page, "events")
+
+
+@app.command("checkpoints")
+@in_session
+def checkpoints(
+    session: Session,
+    run_id: _RunId,
+    kind: Annotated[
+        str | None, typer.Option("--type", help="Only checkpoints of this type.")
+    ] = None,
+    limit: _Limit = 100,
+    offset: _Offset = 0,
+) -> None:
+    """Show the points that a run passed; --json adds the state at each."""
+    query = _given(type=kind, limit=limit, offset=offset)
+    page = session.ask(lambda backend: backend.checkpoints(run_id, query))
+    if session.as_json:
+        show.as_json(page)
+        return
+    if page.get("checkpoints"):
+        show.table(
+            ("#", "time", "checkpoint", "step", "iteration"),
+            [
+                (
+                    item.get("sequence"),
+                    item.get("created_at"),
+                    item.get("type"),
+                    item.get("step_id") or item.get("node_id"),
+                    item.get("iteration"),
+                )
+                for item in page["checkpoints"]
+            ],
+        )
+    show.page_note(page, "checkpoints")
+
+
+@app.command("recovery")
+@in_session
+def recovery(session: Session, run_id: _RunId) -> None:
+    """Show what is left to do in a run, and whether it can be continued."""
+    found = session.ask(lambda backend: backend.recovery(run_id))
+    if session.as_json:
+        show.as_json(found)
+        return
+    context = found.get("replay_context") or {}
+    show.facts(
+        {
+            "run": found.get("run_id"),
+            "status": found.get("status"),
+            "can be continued": context.get("can_continue"),
+            "can be replayed": context.get("can_replay"),
+            "completed": context.get("completed_steps") or context.get("completed_nodes"),
+            "failed at": context.get("failed_step") or context.get("failed_node"),
+            "next step": context.get("next_step_index"),
+            "checkpoints": found.get("checkpoint_count"),
+            "waits for": found.get("continuation_id"),
+            "error": (found.get("error") or {}).get("message"),
+        }
+    )
+
+
+def _print_run(session: Session, run: show.Json) -> None:
+    if session.as_json:
+        show.as_json(run)
+        return
+    request = run.get("pending_human_request") or {}
+    show.facts(
+        {
+            "run": run.get("run_id"),
+            "status": run.get("status"),
+            "workflow": run.get("workflow_name"),
+            "kind": run.get("workflow_kind"),
+            "agent": run.get("agent_name"),
+            "input": run.get("input_text"),
+            "output": run.get("output_text"),
+            "at step": run.get("current_step_id") or run.get("current_node_id"),
+            "passed": run.get("visited_steps") or run.get("visited_nodes"),
+            "question": request.get("prompt"),
+            "waits for": run.get("continuation_ids") or run.get("continuation_id"),
+            "error": (run.get("error") or {}).get("message"),
+            "error type": (run.get("error") or {}).get("type"),
+            "attempt": run.get("attempt"),
+            "events": run.get("trace_event_count"),
+            "created": run.get("created_at"),
+            "ended": run.get("completed_at"),
+        }
+    )
+
+
+def _event_facts(event: show.Json) -> str | None:
+    for name in ("error", "output_preview", "input_preview", "tool_name"):
+        if event.get(name):
+            return _short(event[name])
+    return None
+
+
+def _short(value: str | None) -> str | None:
+    words = " ".join((value or "").split())
+    return words if len(words) <= 60 else f"{words[:59]}…"
+
+
+def _given(**query: str | int | None) -> show.Json:
+    return {name: value for name, value in query.items() if value is not None}

@@ -1,0 +1,66 @@
+"""kneo service: run the service."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kneo_grpc.cli.session import told_failures
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _service() -> None:
+    """Run the service."""
+
+
+@app.command("serve")
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; beyond loopback the service wants keys.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port for HTTP/JSON, gRPC and gRPC-Web.")
+    ] = 8000,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port for gRPC that passes the gateway by."),
+    ] = None,
+    tls_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port for the same, over TLS.")
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Certificate chain (PEM).")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Private key (PEM).")
+    ] = None,
+    gateway: Annotated[
+        bool,
+        typer.Option(
+            "--gateway/--no-gateway", help="Run the Envoy sidecar; without it, gRPC only."
+        ),
+    ] = True,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C: the API, its worker and the gateway in front of them.
+
+    State is kept in .kneo/ of the current directory, or in the PostgreSQL that
+    KNEO_SERV_DATABASE_URL names.
+    """
+    if (tls_cert is None) != (tls_key is None):
+        raise typer.BadParameter("--tls-cert and --tls-key go together")
+    # The platform and grpc take half a second to load, which help does without.
+    from kneo_grpc.app.serve import run_service
+
+    with told_failures():
+        code = run_service(
+            host=host,
+            port=port,
+            grpc_port=grpc_port,
+            tls_port=tls_port,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            gateway=gateway,
+        )
+    raise typer.Exit(code)

@@ -1,0 +1,145 @@
+"""What every command that works on runs shares: its options, its backend, its way to fail."""
+
+import functools
+import inspect
+import shlex
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+from kneo_grpc.cli import show
+from kneo_grpc.cli.backend import Backend
+from kneo_grpc.cli.profiles import PROFILES_PATH_OPTION, Profiles
+from kneo_grpc.cli.spec_file import SpecFile
+from kneo_grpc.domain.errors import KneoError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """The options that a command shares with its siblings; each field is one of them."""
+
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False
+    service_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="KNEO_SERV_SERVICE_URL",
+            metavar="URL",
+            help="Work through this service: http(s)://… speaks JSON, grpc(s)://… gRPC.",
+        ),
+    ] = None
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Work through this saved service.")
+    ] = None
+    api_key: Annotated[
+        str | None,
+        typer.Option(envvar="KNEO_SERV_API_KEY", metavar="KEY", help="Key for the service."),
+    ] = None
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="KNEO_SERV_TLS_CA",
+            exists=True,
+            dir_okay=False,
+            help="PEM file of the authority that signed the service's certificate.",
+        ),
+    ] = None
+    idempotency_key: Annotated[
+        str | None, typer.Option(envvar="KNEO_SERV_IDEMPOTENCY_KEY", hidden=True)
+    ] = None
+    profiles_path: Annotated[Path | None, PROFILES_PATH_OPTION] = None
+
+    def connection(self) -> tuple[str, str | None] | None:
+        """Return the service's address and key; None for work on this machine.
+
+        A named profile wins over --service-url, which wins over the active profile.
+        """
+        if self.profile is None and self.service_url:
+            return self.service_url, self.api_key
+        profiles = Profiles.read(self.profiles_path)
+        name = self.profile or profiles.active
+        if name is None:
+            return None
+        profile = profiles.get(name)
+        return profile.service_url, profile.api_key or self.api_key
+
+    @property
+    def local(self) -> bool:
+        """Tell whether the work is done on this machine, without a service."""
+        return self.connection() is None
+
+    @property
+    def hint_options(self) -> str:
+        """The options that a follow-up command needs to reach the same place, with a space."""
+        if self.profile is not None:
+            return f" --profile {shlex.quote(self.profile)}"
+        return f" --service-url {shlex.quote(self.service_url)}" if self.service_url else ""
+
+    def ask(
+        self,
+        act: Callable[[Backend], Awaitable[T]],
+        *,
+        doing: str = "Working",
+    ) -> T:
+        """Let act work with the backend that the options choose; doing: words for who waits."""
+        # asyncio and what the backends need take half a second to load, which help does without.
+        import asyncio
+
+        from kneo_grpc.cli.connect import open_backend
+
+        async def work() -> T:
+            async with open_backend(self) as backend:
+                return await act(backend)
+
+        with show.waiting(doing):
+            return asyncio.run(work())
+
+
+@contextmanager
+def told_failures(spec_file: SpecFile | None = None) -> Iterator[None]:
+    """Turn an expected failure into lines on stderr and exit code 1.
+
+    spec_file: what diagnostics are about.
+    """
+    try:
+        yield
+    except KneoError as error:
+        show.failure(error, spec_file)
+        raise typer.Exit(1) from None
+
+
+def in_session(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of Session: it takes them as its argument `session`."""
+    hints = get_type_hints(Session, include_extras=True)
+    own = inspect.signature(command).parameters
+    shared = {
+        field.name: inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(Session)
+    }
+    given = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in own.items()
+        if name != "session"
+    ]
+
+    @functools.wraps(command)
+    def invoked(**values: Any) -> None:
+        session = Session(**{name: values.pop(name) for name in shared})
+        with told_failures():
+            command(session=session, **values)
+
+    parameters = [*given, *shared.values()]
+    # Typer reads both: the signature for names and defaults, the annotations for types.
+    invoked.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # see above
+    invoked.__annotations__ = {item.name: item.annotation for item in parameters}
+    return invoked

@@ -1,0 +1,132 @@
+"""What commands print: JSON for programs, tables for people, failures on stderr."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from kneo_grpc.cli.spec_file import SpecFile
+from kneo_grpc.domain.errors import KneoError
+
+Json = dict[str, Any]
+_PIPE_COLUMNS = 200
+# Control characters but for tab and newline: a model's text must not steer the terminal.
+_CONTROL = {code: None for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+
+
+def as_json(value: Any) -> None:
+    """Print a value as JSON in ASCII, indented."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def text(value: Any) -> str:
+    """Return what a person reads for a value: nothing for None, JSON for objects and lists."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value).translate(_CONTROL)
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value).translate(_CONTROL)
+
+
+def line(value: str, *, err: bool = False) -> None:
+    """Print text as it is, without control characters; on stderr if err."""
+    typer.echo(value.translate(_CONTROL), err=err)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows below a head of column names; the first column is never folded."""
+    # Rich takes a quarter of a second to load, which JSON output and help do without.
+    from rich import box
+    from rich.table import Table
+
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        grid.add_column(column, no_wrap=index == 0, overflow="fold")
+    for row in rows:
+        grid.add_row(*(text(value) for value in row))
+    _print_rich(grid)
+
+
+def facts(pairs: Mapping[str, Any]) -> None:
+    """Print names and values one below the other; empty values are left out."""
+    # See table().
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in pairs.items():
+        if value not in (None, "", [], {}):
+            grid.add_row(name, text(value))
+    _print_rich(grid)
+
+
+def page_note(page: Json, noun: str) -> None:
+    """Tell that a page is not the whole list, or that there is nothing."""
+    count, total = page.get("count", 0), page.get("total", 0)
+    if total == 0:
+        line(f"No {noun}.")
+    elif count < total:
+        line(f"{count} of {total} {noun}; --limit and --offset show others.")
+
+
+def diagnostics(
+    findings: Iterable[Mapping[str, Any]], spec_file: SpecFile | None, *, err: bool = False
+) -> None:
+    """Print one line per finding: place, severity, code, message; a hint stands below."""
+    for finding in findings:
+        place = spec_file.place(finding) if spec_file else "spec"
+        inside = f" ({finding['path']})" if finding.get("path") else ""
+        words = f"{finding.get('severity')} {finding.get('code')} {finding.get('message')}"
+        line(f"{place} {words}{inside}", err=err)
+        if finding.get("suggestion"):
+            line(f"  hint: {finding['suggestion']}", err=err)
+
+
+def failure(error: KneoError, spec_file: SpecFile | None = None) -> None:
+    """Print an expected failure on stderr, with its diagnostics or its field faults."""
+    fail_line(f"{error.message} ({error.reason})")
+    diagnostics(_objects(error.details.get("diagnostics")), spec_file, err=True)
+    for fault in _objects(error.details.get("fields")):
+        line(f"  {fault.get('field')}: {fault.get('message')}", err=True)
+    if error.details.get("required_scope"):
+        line(f"  required scope: {error.details['required_scope']}", err=True)
+
+
+def fail_line(message: str) -> None:
+    """Print `error: message` on stderr."""
+    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    line(message, err=True)
+
+
+@contextmanager
+def waiting(doing: str) -> Iterator[None]:
+    """Turn a spinner on stderr while the block works; nothing where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    # See table().
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"{doing} …"):
+        yield
+
+
+def _objects(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def _print_rich(grid: Any) -> None:
+    # See table().
+    from rich.console import Console
+
+    # A pipe has no width: rows stay on one line there.
+    width = None if sys.stdout.isatty() else _PIPE_COLUMNS
+    Console(markup=False, highlight=False, emoji=False, width=width).print(grid)

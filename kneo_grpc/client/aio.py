@@ -1,0 +1,132 @@
+"""The client for programs with an event loop; it speaks gRPC."""
+
+import itertools
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from kneo_grpc.client import methods
+from kneo_grpc.client.errors import ServiceError
+from kneo_grpc.client.methods import Json, Method
+from kneo_grpc.client.retry import RETRIES, async_sleep, new_idempotency_key, pause_seconds
+from kneo_grpc.client.target import parse_target, require_header_text
+
+
+class AsyncClient:
+    """Calls the service over gRPC; construct it where an event loop runs.
+
+    target: as for Client; `http://…` and `https://…` name the same listener, which speaks gRPC
+    too, and must have no path.
+    tls_ca: PEM of the authority to trust; None trusts grpc's built-in roots.
+    timeout: seconds for one attempt; retries are those of Client.
+    Every method raises ServiceError; the constructor raises ValueError on a bad target or key.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        api_key: str | None = None,
+        tls_ca: bytes | None = None,
+        timeout: float = 120,
+        new_key: Callable[[], str] = new_idempotency_key,
+        sleep: Callable[[float], Awaitable[None]] = async_sleep,
+    ) -> None:
+        # grpc takes a fifth of a second to load, which JSON callers of this package need not pay.
+        from kneo_grpc.client.rpc import AsyncGrpcTransport
+
+        require_header_text(api_key)
+        where = parse_target(target)
+        if where.prefix:
+            raise ValueError(f"gRPC has no path: leave {where.prefix} out")
+        self._transport = AsyncGrpcTransport(where, api_key=api_key, tls_ca=tls_ca, timeout=timeout)
+        self._new_key = new_key
+        self._sleep = sleep
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the channel; calls under way are cancelled."""
+        await self._transport.close()
+
+    async def create_run(self, body: Json, *, idempotency_key: str | None = None) -> Json:
+        """Run a spec. body: as POST /v1/runs takes it. Returns the run's result."""
+        return await self._call(methods.CREATE_RUN, body, idempotency_key)
+
+    async def run_spec(self, body: Json, *, idempotency_key: str | None = None) -> Json:
+        """Run a spec, under the idempotency scope of POST /v1/specs/run."""
+        return await self._call(methods.RUN_SPEC, body, idempotency_key)
+
+    async def get_run(self, run_id: str) -> Json:
+        """Return a run."""
+        return await self._call(methods.GET_RUN, {"run_id": run_id})
+
+    async def list_runs(self, query: Json | None = None) -> Json:
+        """Return a page: `runs` and the page's facts. query: status, limit, offset, sort_…"""
+        return await self._call(methods.LIST_RUNS, query or {})
+
+    async def cancel_run(self, run_id: str) -> Json:
+        """End a run; return it."""
+        return await self._call(methods.CANCEL_RUN, {"run_id": run_id})
+
+    async def trace(self, run_id: str, query: Json | None = None) -> Json:
+        """Return a page of `events`. query: event_type, limit, offset, sort_…"""
+        return await self._call(methods.GET_RUN_TRACE, {**(query or {}), "run_id": run_id})
+
+    async def checkpoints(self, run_id: str, query: Json | None = None) -> Json:
+        """Return a page of `checkpoints`. query: type, limit, offset, sort_…"""
+        return await self._call(methods.LIST_CHECKPOINTS, {**(query or {}), "run_id": run_id})
+
+    async def recovery(self, run_id: str) -> Json:
+        """Return what is left to do in a run."""
+        return await self._call(methods.GET_RUN_RECOVERY, {"run_id": run_id})
+
+    async def list_human_tasks(self, query: Json | None = None) -> Json:
+        """Return a page of `tasks`. query: run_id, workflow_kind, limit, offset, sort_…"""
+        return await self._call(methods.LIST_HUMAN_TASKS, query or {})
+
+    async def get_human_task(self, continuation_id: str) -> Json:
+        """Return a task with its question."""
+        return await self._call(methods.GET_HUMAN_TASK, {"continuation_id": continuation_id})
+
+    async def resume_human_task(
+        self, continuation_id: str, body: Json, *, idempotency_key: str | None = None
+    ) -> Json:
+        """Decide a task. body: request_id, decision, and what the decision needs."""
+        fields = {**body, "continuation_id": continuation_id}
+        return await self._call(methods.RESUME_HUMAN_TASK, fields, idempotency_key)
+
+    async def validate_spec(self, body: Json) -> Json:
+        """Check a spec; return `valid` and `diagnostics`. body: spec or spec_path, overrides."""
+        return await self._call(methods.VALIDATE_SPEC, body)
+
+    async def health(self) -> Json:
+        """Return the answer of a service that is up."""
+        return await self._call(methods.GET_HEALTH, {})
+
+    async def ready(self) -> Json:
+        """Return the checks; raises ServiceError `not_ready` with details["metadata"]."""
+        return await self._call(methods.GET_READINESS, {})
+
+    async def _call(
+        self, method: Method, fields: Mapping[str, Any], key: str | None = None
+    ) -> Json:
+        if method.keyed:
+            key = key or self._new_key()
+        for attempt in itertools.count(1):
+            try:
+                return await self._transport.call(method, fields, key=key)
+            except ServiceError as error:
+                if attempt > RETRIES or not error.retriable:
+                    raise
+                await self._sleep(pause_seconds(attempt, error.retry_after))
+        raise AssertionError("the loop above ends by return or raise")

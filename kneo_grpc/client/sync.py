@@ -1,0 +1,150 @@
+"""The blocking client."""
+
+import itertools
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from kneo_grpc.client import methods
+from kneo_grpc.client.errors import ServiceError
+from kneo_grpc.client.http import HttpTransport
+from kneo_grpc.client.methods import Json, Method
+from kneo_grpc.client.retry import RETRIES, new_idempotency_key, pause_seconds
+from kneo_grpc.client.target import Target, parse_target, require_header_text
+
+
+class Transport(Protocol):
+    """Sends one call once."""
+
+    def call(self, method: Method, fields: Mapping[str, Any], *, key: str | None) -> Json:
+        """Return the answer. Raises ServiceError."""
+
+    def close(self) -> None:
+        """Let go of what is open."""
+
+
+class Client:
+    """Calls the service and blocks until it answers.
+
+    target: `http://…` and `https://…` speak JSON; `grpc://…`, `grpcs://…`, `unix:/path` and
+    `host:port` speak gRPC. The answers are the same.
+    tls_ca: PEM of the authority to trust; None trusts the system's.
+    timeout: seconds for one attempt. A call that finds the service out of reach or overloaded is
+    sent again twice; creating and resuming calls carry the same idempotency key each time.
+    Every method raises ServiceError; the constructor raises ValueError on a bad target or key.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        api_key: str | None = None,
+        tls_ca: bytes | None = None,
+        timeout: float = 120,
+        new_key: Callable[[], str] = new_idempotency_key,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        require_header_text(api_key)
+        self._transport = _transport(
+            parse_target(target), api_key=api_key, tls_ca=tls_ca, timeout=timeout
+        )
+        self._new_key = new_key
+        self._sleep = sleep
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the channel, if there is one."""
+        self._transport.close()
+
+    def create_run(self, body: Json, *, idempotency_key: str | None = None) -> Json:
+        """Run a spec. body: as POST /v1/runs takes it. Returns the run's result."""
+        return self._call(methods.CREATE_RUN, body, idempotency_key)
+
+    def run_spec(self, body: Json, *, idempotency_key: str | None = None) -> Json:
+        """Run a spec, under the idempotency scope of POST /v1/specs/run."""
+        return self._call(methods.RUN_SPEC, body, idempotency_key)
+
+    def get_run(self, run_id: str) -> Json:
+        """Return a run."""
+        return self._call(methods.GET_RUN, {"run_id": run_id})
+
+    def list_runs(self, query: Json | None = None) -> Json:
+        """Return a page: `runs` and the page's facts. query: status, limit, offset, sort_…"""
+        return self._call(methods.LIST_RUNS, query or {})
+
+    def cancel_run(self, run_id: str) -> Json:
+        """End a run; return it."""
+        return self._call(methods.CANCEL_RUN, {"run_id": run_id})
+
+    def trace(self, run_id: str, query: Json | None = None) -> Json:
+        """Return a page of `events`. query: event_type, limit, offset, sort_…"""
+        return self._call(methods.GET_RUN_TRACE, {**(query or {}), "run_id": run_id})
+
+    def checkpoints(self, run_id: str, query: Json | None = None) -> Json:
+        """Return a page of `checkpoints`. query: type, limit, offset, sort_…"""
+        return self._call(methods.LIST_CHECKPOINTS, {**(query or {}), "run_id": run_id})
+
+    def recovery(self, run_id: str) -> Json:
+        """Return what is left to do in a run."""
+        return self._call(methods.GET_RUN_RECOVERY, {"run_id": run_id})
+
+    def list_human_tasks(self, query: Json | None = None) -> Json:
+        """Return a page of `tasks`. query: run_id, workflow_kind, limit, offset, sort_…"""
+        return self._call(methods.LIST_HUMAN_TASKS, query or {})
+
+    def get_human_task(self, continuation_id: str) -> Json:
+        """Return a task with its question."""
+        return self._call(methods.GET_HUMAN_TASK, {"continuation_id": continuation_id})
+
+    def resume_human_task(
+        self, continuation_id: str, body: Json, *, idempotency_key: str | None = None
+    ) -> Json:
+        """Decide a task. body: request_id, decision, and what the decision needs."""
+        fields = {**body, "continuation_id": continuation_id}
+        return self._call(methods.RESUME_HUMAN_TASK, fields, idempotency_key)
+
+    def validate_spec(self, body: Json) -> Json:
+        """Check a spec; return `valid` and `diagnostics`. body: spec or spec_path, overrides."""
+        return self._call(methods.VALIDATE_SPEC, body)
+
+    def health(self) -> Json:
+        """Return the answer of a service that is up."""
+        return self._call(methods.GET_HEALTH, {})
+
+    def ready(self) -> Json:
+        """Return the checks; raises ServiceError `not_ready` with details["metadata"]."""
+        return self._call(methods.GET_READINESS, {})
+
+    def _call(self, method: Method, fields: Mapping[str, Any], key: str | None = None) -> Json:
+        if method.keyed:
+            key = key or self._new_key()
+        for attempt in itertools.count(1):
+            try:
+                return self._transport.call(method, fields, key=key)
+            except ServiceError as error:
+                if attempt > RETRIES or not error.retriable:
+                    raise
+                self._sleep(pause_seconds(attempt, error.retry_after))
+        raise AssertionError("the loop above ends by return or raise")
+
+
+def _transport(
+    target: Target, *, api_key: str | None, tls_ca: bytes | None, timeout: float
+) -> Transport:
+    if target.scheme in ("http", "https"):
+        return HttpTransport(target, api_key=api_key, tls_ca=tls_ca, timeout=timeout)
+    # grpc takes a fifth of a second to load, which JSON callers need not pay.
+    from kneo_grpc.client.rpc import GrpcTransport
+
+    return GrpcTransport(target, api_key=api_key, tls_ca=tls_ca, timeout=timeout)

@@ -1,0 +1,144 @@
+"""What the engine is told (events), what it asks for (commands), and what it decided."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kneo_grpc.domain.human import Decision as HumanChoice
+from kneo_grpc.domain.plan import StepPlan
+from kneo_grpc.domain.run import RunStatus
+from kneo_grpc.engine.state import State
+
+
+class EventRefused(ValueError):
+    """The event does not fit the state: the run ended, or the step it names is not waiting for
+    it.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """One trace event. fields: the contract's further fields, such as agent_name or metadata."""
+
+    type: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The run exists; begin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCompleted:
+    """A step's code returned. notes: what happened inside, in order."""
+
+    path: str
+    output: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFailed:
+    """A step's code raised. retriable: False for faults that another attempt cannot mend."""
+
+    path: str
+    error_type: str
+    message: str
+    retriable: bool = True
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryDue:
+    """The pause before a step's next attempt is over."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HumanAnswered:
+    """A person decided."""
+
+    path: str
+    continuation_id: str
+    decision: HumanChoice
+    content: str | None = None
+    selected_option: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The run is ended from outside: cancelled, timed_out or expired."""
+
+    status: RunStatus
+    error_type: str
+    message: str
+
+
+Event = Started | StepCompleted | StepFailed | RetryDue | HumanAnswered | Ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStep:
+    """Execute a step's code and report StepCompleted or StepFailed."""
+
+    path: str
+    step: StepPlan
+    text: str
+    attempt: int
+    iteration: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskHuman:
+    """Open a human task and report HumanAnswered."""
+
+    path: str
+    step: StepPlan
+    text: str
+    workflow_name: str
+    workflow_kind: str
+    visited: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitRetry:
+    """Report RetryDue after a pause. attempt: the one that comes next; its number decides the
+    pause.
+    """
+
+    path: str
+    attempt: int
+
+
+Command = RunStep | AskHuman | WaitRetry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A checkpoint to write. state: as it was at that moment; path: step path, where a step is
+    concerned.
+    """
+
+    type: str
+    state: State
+    workflow_name: str | None = None
+    step_id: str | None = None
+    node_id: str | None = None
+    iteration: int = 1
+    path: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What follows from an event. marks and notes belong into the same commit; then commands may
+    be performed.
+    """
+
+    state: State
+    commands: tuple[Command, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    notes: tuple[Note, ...] = ()

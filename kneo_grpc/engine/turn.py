@@ -1,0 +1,129 @@
+"""A decision in the making."""
+
+from dataclasses import replace
+
+from kneo_grpc.domain.plan import Plan, StepPlan, WorkflowPlan
+from kneo_grpc.domain.run import RunStatus
+from kneo_grpc.engine.messages import Command, Decision, EventRefused, Mark, Note, RunStep
+from kneo_grpc.engine.state import ActiveStep, Frame, State
+
+
+class Turn:
+    """A copy of the state that is changed step by step, and what is to be told of it."""
+
+    def __init__(self, plan: Plan, state: State) -> None:
+        self.plan = plan
+        self.state = state
+        self.commands: list[Command] = []
+        self.marks: list[Mark] = []
+        self.notes: list[Note] = []
+
+    def decision(self) -> Decision:
+        """Close the turn: a run in which nothing can proceed without a person is blocked."""
+        if self.state.status is RunStatus.RUNNING:
+            phases = {active.phase for active in self.state.active.values()}
+            if "human" in phases and not phases & {"running", "retry"}:
+                self.state = replace(self.state, status=RunStatus.BLOCKED)
+        # The last checkpoint of a decision is what a process that takes over starts from, so it
+        # holds the state with everything that the decision began.
+        assert self.marks, "every event leaves a checkpoint"
+        self.marks[-1] = replace(self.marks[-1], state=self.state)
+        return Decision(
+            state=self.state,
+            commands=tuple(self.commands),
+            marks=tuple(self.marks),
+            notes=tuple(self.notes),
+        )
+
+    def workflow(self, key: str) -> WorkflowPlan:
+        """Return a workflow by its key; "" is the root."""
+        return self.plan.workflows[key] if key else self.plan.root(self.state.target)
+
+    def workflow_of(self, frame_path: str) -> WorkflowPlan:
+        """Return the workflow of an open frame."""
+        return self.workflow(self.state.frames[frame_path].workflow)
+
+    def step_of(self, active: ActiveStep, step_id: str) -> StepPlan:
+        """Return a step of an active step's workflow."""
+        return self.workflow_of(active.frame).step(step_id)
+
+    def waiting(self, path: str, phase: str) -> ActiveStep:
+        """Return the step at path. Raises EventRefused when it is not in that phase."""
+        active = self.state.active.get(path)
+        if active is None or active.phase != phase:
+            raise EventRefused(f"step {path} is not in phase {phase}")
+        return active
+
+    def run_command(self, path: str, active: ActiveStep) -> RunStep:
+        """Return the command that executes a step's code."""
+        return RunStep(
+            path=path,
+            step=self.step_of(active, active.executes),
+            text=active.text,
+            attempt=active.attempt,
+            iteration=active.iteration,
+        )
+
+    def put_frame(self, path: str, frame: Frame) -> None:
+        """Open or change a frame."""
+        self.state = replace(self.state, frames={**self.state.frames, path: frame})
+
+    def drop_frame(self, path: str) -> None:
+        """Close a frame and every frame inside it."""
+        inner = f"{path}/"
+        frames = {
+            key: frame
+            for key, frame in self.state.frames.items()
+            if key != path and not key.startswith(inner)
+        }
+        self.state = replace(self.state, frames=frames)
+
+    def put_active(self, path: str, active: ActiveStep) -> None:
+        """Begin or change an active step."""
+        self.state = replace(self.state, active={**self.state.active, path: active})
+
+    def drop_active(self, path: str) -> None:
+        """End an active step."""
+        rest = {key: active for key, active in self.state.active.items() if key != path}
+        self.state = replace(self.state, active=rest)
+
+    def note(self, kind: str, **fields: object) -> None:
+        """Tell a trace event."""
+        self.notes.append(Note(type=kind, fields=fields))
+
+    def note_agent(self, kind: str, active: ActiveStep, **fields: object) -> None:
+        """Add an agent's own event; other kinds of step have none."""
+        step = self.step_of(active, active.executes)
+        if step.kind == "agent":
+            agent = self.plan.agents[step.ref]
+            self.note(
+                kind,
+                agent_name=agent.name,
+                step_id=active.step_id,
+                runtime_mode=agent.runtime_mode,
+                model_provider=agent.provider,
+                model_name=agent.model,
+                **fields,
+            )
+
+    def mark(
+        self,
+        kind: str,
+        *,
+        workflow: WorkflowPlan,
+        step: ActiveStep | None = None,
+        path: str | None = None,
+        metadata: dict[str, object] | None = None,
+    ) -> None:
+        """Write a checkpoint of the present state."""
+        self.marks.append(
+            Mark(
+                type=kind,
+                state=self.state,
+                workflow_name=None if workflow.implicit else workflow.name,
+                step_id=step.step_id if step else None,
+                iteration=step.iteration if step else 1,
+                path=path,
+                metadata=metadata or {},
+            )
+        )

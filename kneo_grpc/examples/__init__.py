@@ -1,0 +1,1 @@
+"""Small functions, tools and specs that show how the platform is used."""

@@ -1,0 +1,16 @@
+"""Workflow functions: each takes the text of the step before and returns the text for the next."""
+
+
+def compress_history(text: str) -> str:
+    """Mark a text as compressed."""
+    return f"[compressed] {text}"
+
+
+def draft_report(text: str) -> str:
+    """Draft a report on a subject."""
+    return f"Draft report for: {text}"
+
+
+def publish_report(text: str) -> str:
+    """Publish a report."""
+    return f"Published: {text}"

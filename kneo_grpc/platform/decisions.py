@@ -1,0 +1,232 @@
+"""From the engine's decision to the Change that lands it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from kneo_grpc.domain.change import Change, Expect, Job, JobKind
+from kneo_grpc.domain.data import to_data
+from kneo_grpc.domain.human import HumanRequest, HumanTask
+from kneo_grpc.domain.ids import (
+    CheckpointId,
+    ContinuationId,
+    EventId,
+    HumanRequestId,
+    StepPath,
+)
+from kneo_grpc.domain.plan import Plan
+from kneo_grpc.domain.run import (
+    TERMINAL,
+    Checkpoint,
+    PendingRequest,
+    Run,
+    RunStatus,
+    TraceEvent,
+)
+from kneo_grpc.engine.messages import AskHuman, Decision, Mark
+from kneo_grpc.engine.state import State, write_state
+from kneo_grpc.ports.clock import Clock, IdSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A process's hold on a run. owner: the process; lease_for: how long without a heartbeat."""
+
+    owner: str
+    lease_for: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeWriter:
+    """Builds Changes with fresh ids and the present time."""
+
+    clock: Clock
+    ids: IdSource
+
+    def write(
+        self,
+        *,
+        run: Run,
+        plan: Plan,
+        before: State | None,
+        decision: Decision,
+        expect: Expect,
+        lease: Lease | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> Change:
+        """Return the Change for a decision on a run.
+
+        run: as loaded, with the attempt that it shall have. before: the state before the decision,
+        None for a new run. lease: whoever goes on with the run, when it goes on. facts: to add to
+        run.result.
+        """
+        now = self.clock.now()
+        tasks = self._tasks(run, plan, decision, now)
+        after = self._run(run, plan, decision, tasks, now, facts or {})
+        asked = {task.step_path: task for task in tasks}
+        goes_on = lease is not None and decision.state.status is RunStatus.RUNNING
+        jobs = [
+            Job(kind=JobKind.HUMAN_EXPIRY, subject=task.id, due_at=task.expires_at)
+            for task in tasks
+            if task.expires_at is not None
+        ]
+        if goes_on:
+            assert lease is not None
+            jobs.append(
+                Job(
+                    kind=JobKind.RUN,
+                    due_at=now,
+                    lease_owner=lease.owner,
+                    lease_for=lease.lease_for,
+                )
+            )
+        ended = decision.state.status in TERMINAL
+        idle = decision.state.status is not RunStatus.RUNNING
+        return Change(
+            run=after,
+            expect=expect,
+            events=tuple(
+                TraceEvent(
+                    id=EventId(self.ids.new("evt")),
+                    type=note.type,
+                    timestamp=now,
+                    data={key: value for key, value in note.fields.items() if value is not None},
+                )
+                for note in decision.notes
+            ),
+            base_state={} if before is None else write_state(before),
+            checkpoints=tuple(self._checkpoint(mark, asked, now) for mark in decision.marks),
+            open_tasks=tuple(tasks),
+            clear_jobs=frozenset(JobKind) if ended else frozenset({JobKind.RUN} if idle else ()),
+            jobs=tuple(jobs),
+        )
+
+    def _tasks(self, run: Run, plan: Plan, decision: Decision, now: datetime) -> list[HumanTask]:
+        tasks = []
+        for command in decision.commands:
+            if not isinstance(command, AskHuman):
+                continue
+            human = plan.humans[command.step.ref]
+            request = HumanRequest(
+                id=HumanRequestId(self.ids.new("req")),
+                type=human.request_type,
+                title=human.description or "Human review required",
+                prompt=human.description or "Please review this item.",
+                context={"input_text": command.text, **human.context},
+                options=human.options,
+                default_option=human.default_option,
+                requested_by=command.step.id,
+                assignee=human.assignee,
+                timeout_seconds=human.timeout_seconds or None,
+                on_timeout=human.on_timeout,
+            )
+            wait = timedelta(seconds=request.timeout_seconds or 0)
+            tasks.append(
+                HumanTask(
+                    id=ContinuationId(self.ids.new("cont")),
+                    run_id=run.id,
+                    step_path=StepPath(command.path),
+                    workflow_name=command.workflow_name,
+                    workflow_kind=command.workflow_kind,
+                    current_input=command.text,
+                    visited_steps=command.visited,
+                    request=request,
+                    created_at=now,
+                    expires_at=now + wait if wait else None,
+                )
+            )
+        return tasks
+
+    def _checkpoint(
+        self, mark: Mark, asked: Mapping[StepPath, HumanTask], now: datetime
+    ) -> Checkpoint:
+        metadata = dict(mark.metadata)
+        if mark.type == "human_pause":
+            task = asked[StepPath(mark.path or "")]
+            metadata |= {"continuation_id": task.id, "request": request_data(task.request)}
+        return Checkpoint(
+            id=CheckpointId(self.ids.new("ckpt")),
+            type=mark.type,
+            workflow_name=mark.workflow_name,
+            step_id=mark.step_id,
+            node_id=mark.node_id,
+            iteration=mark.iteration,
+            state=write_state(mark.state),
+            metadata=metadata,
+            created_at=now,
+        )
+
+    def _run(
+        self,
+        run: Run,
+        plan: Plan,
+        decision: Decision,
+        tasks: list[HumanTask],
+        now: datetime,
+        facts: Mapping[str, Any],
+    ) -> Run:
+        state = decision.state
+        waiting = {path for path, active in state.active.items() if active.phase == "human"}
+        opened = (
+            PendingRequest(
+                continuation_id=task.id,
+                request=task.request,
+                step_path=task.step_path,
+                expires_at=task.expires_at,
+            )
+            for task in tasks
+        )
+        known = (*run.pending, *opened)
+        pending = tuple(item for item in known if item.step_path in waiting)
+        first = next(iter(state.active.values()), None)
+        return replace(
+            run,
+            status=state.status,
+            output_text=state.output,
+            current_step_id=first.step_id if first else None,
+            visited_steps=state.visited_steps,
+            visited_nodes=state.visited_nodes,
+            pending=pending,
+            result=_result(run, plan, state, pending, facts),
+            error=state.error,
+            updated_at=now,
+            started_at=run.started_at or now,
+            completed_at=now if state.status in TERMINAL else None,
+        )
+
+
+def request_data(request: HumanRequest) -> dict[str, Any]:
+    """A request as the contract shows it: without absent fields, its id under both names."""
+    data = {key: value for key, value in to_data(request).items() if value is not None}
+    return {**data, "request_id": request.id}
+
+
+_PAUSE_KEYS = ("pending_human_request", "request", "human_intervention_required", "continuation_id")
+
+
+def _result(
+    run: Run,
+    plan: Plan,
+    state: State,
+    pending: tuple[PendingRequest, ...],
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The contract's result metadata; what a pause left goes with the pause."""
+    kept = {key: value for key, value in run.result.items() if key not in _PAUSE_KEYS}
+    result = {**kept, **facts}
+    root = plan.root(state.target)
+    if not root.implicit:
+        visited = list(state.visited_steps)
+        result["workflow"] = {"name": root.name, "type": root.kind, "visited_steps": visited}
+        result["workflow_type"] = root.kind
+        result["workflow_steps"] = visited
+        if root.description:
+            result["workflow_description"] = root.description
+    if pending:
+        request = request_data(pending[0].request)
+        result["pending_human_request"] = request
+        result["request"] = request
+        result["human_intervention_required"] = True
+        result["continuation_id"] = pending[0].continuation_id
+    return result

@@ -1,0 +1,285 @@
+"""Legs: a process drives a run from one pause to the next, under its lease."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from kneo_grpc.domain.change import Change, ExpectAttempt, Outcome
+from kneo_grpc.domain.data import to_data
+from kneo_grpc.domain.errors import LeaseLost, QueueFull, StoreUnavailable
+from kneo_grpc.domain.ids import RunId
+from kneo_grpc.domain.plan import Plan
+from kneo_grpc.domain.run import Run, RunStatus
+from kneo_grpc.engine.machine import decide
+from kneo_grpc.engine.messages import (
+    Command,
+    Event,
+    RetryDue,
+    RunStep,
+    StepCompleted,
+    StepFailed,
+    WaitRetry,
+)
+from kneo_grpc.engine.state import State
+from kneo_grpc.platform.decisions import ChangeWriter, Lease
+from kneo_grpc.platform.steps import StepExecutor
+from kneo_grpc.ports.clock import Clock
+from kneo_grpc.ports.store import Store
+
+logger = logging.getLogger("kneo_grpc.legs")
+
+Key = tuple[str, str, str]
+"""An idempotency key: principal, scope, key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegSettings:
+    """runs_max: legs at once in this process. retry_backoff: pause per attempt made so far.
+
+    store_retry: pause before a commit is tried again while the database does not answer.
+    """
+
+    lease: Lease
+    heartbeat: timedelta = timedelta(seconds=5)
+    runs_max: int = 256
+    retry_backoff: timedelta = timedelta(milliseconds=250)
+    store_retry: timedelta = timedelta(milliseconds=500)
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatReport:
+    """held: runs whose lease was renewed; lost: runs whose leg was stopped because it was not."""
+
+    held: int
+    lost: int
+
+
+class Legs:
+    """The runs that this process executes right now."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        steps: StepExecutor,
+        writer: ChangeWriter,
+        clock: Clock,
+        settings: LegSettings,
+    ) -> None:
+        self._store = store
+        self._steps = steps
+        self._writer = writer
+        self._clock = clock
+        self._settings = settings
+        self._tasks: dict[RunId, asyncio.Task[Run | None]] = {}
+        self._reserved = 0
+        self._draining = False
+
+    @property
+    def lease(self) -> Lease:
+        """The lease under which this process takes runs."""
+        return self._settings.lease
+
+    @property
+    def count(self) -> int:
+        """How many runs are under way."""
+        return len(self._tasks)
+
+    def check_capacity(self) -> None:
+        """Raises QueueFull when no further run is taken."""
+        if self._draining:
+            raise QueueFull("the service is shutting down", retry_after=5)
+        if len(self._tasks) >= self._settings.runs_max:
+            limit = self._settings.runs_max
+            raise QueueFull(
+                f"{limit} runs are under way, which is the limit of this process",
+                queue_depth=len(self._tasks),
+                limit=limit,
+                retry_after=5,
+            )
+
+    def start(
+        self,
+        run: Run,
+        plan: Plan,
+        state: State,
+        commands: tuple[Command, ...],
+        *,
+        key: Key | None = None,
+    ) -> asyncio.Task[Run | None]:
+        """Drive a run whose lease this process took in the commit that led to `commands`.
+
+        The task ends with the run as it was stored when the leg ended, or None when the lease was
+        lost; it never raises. key: the idempotency record that ends with the leg.
+        """
+        task = asyncio.create_task(self._drive(run, plan, state, commands, key), name=run.id)
+        self._tasks[run.id] = task
+        task.add_done_callback(lambda done: self._forget(run.id, done))
+        return task
+
+    def interrupt(self, run_id: RunId) -> None:
+        """Stop a leg whose run was ended or taken over by somebody else."""
+        task = self._tasks.get(run_id)
+        if task is not None:
+            task.cancel()
+
+    async def heartbeat(self) -> HeartbeatReport:
+        """Renew all leases of this process in one statement; stop the legs that are not held."""
+        if not self._tasks:
+            return HeartbeatReport(0, 0)
+        driven = set(self._tasks)
+        lease = self._settings.lease
+        held = await self._store.renew_leases(lease.owner, lease.lease_for)
+        lost = [run_id for run_id in driven - held if run_id in self._tasks]
+        # A leg may have ended, and given its lease back, while the statement ran.
+        for run_id in lost:
+            run = await self._store.load_run(run_id)
+            if run is None or run.status is not RunStatus.RUNNING:
+                self.interrupt(run_id)
+        return HeartbeatReport(len(held), len(lost))
+
+    async def drain(self, limit: timedelta) -> int:
+        """Take no further run, wait for those under way, stop what is left; return how many."""
+        self._draining = True
+        if self._tasks:
+            await asyncio.wait(set(self._tasks.values()), timeout=limit.total_seconds())
+        left = list(self._tasks.values())
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
+        return len(left)
+
+    def _forget(self, run_id: RunId, task: asyncio.Task[Run | None]) -> None:
+        if self._tasks.get(run_id) is task:
+            del self._tasks[run_id]
+
+    async def _drive(
+        self,
+        run: Run,
+        plan: Plan,
+        state: State,
+        commands: tuple[Command, ...],
+        key: Key | None,
+    ) -> Run | None:
+        leg = _Leg(run, plan, state, key)
+        work: set[asyncio.Task[Event]] = set()
+        try:
+            work |= {self._perform(leg, command) for command in commands}
+            while work:
+                done, work = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    work |= await self._follow(leg, task.result())
+            return leg.run
+        except LeaseLost:
+            logger.info("lease lost", extra={"run_id": run.id})
+            return None
+        except asyncio.CancelledError:
+            logger.info("leg interrupted", extra={"run_id": run.id})
+            return None
+        except Exception:
+            logger.exception("leg failed", extra={"run_id": run.id})
+            return None
+        finally:
+            for task in work:
+                task.cancel()
+
+    async def _follow(self, leg: "_Leg", event: Event) -> set[asyncio.Task[Event]]:
+        """Decide, commit, and only then perform what follows."""
+        decision = decide(leg.plan, leg.state, event)
+        facts: Mapping[str, Any] = {}
+        if isinstance(event, StepCompleted) and leg.plan.root(leg.state.target).implicit:
+            facts = event.metadata
+        change = self._writer.write(
+            run=leg.run,
+            plan=leg.plan,
+            before=leg.state,
+            decision=decision,
+            expect=ExpectAttempt(leg.run.attempt),
+            facts=facts,
+        )
+        ends = decision.state.status is not RunStatus.RUNNING
+        if ends and leg.key is not None:
+            change = replace(change, complete=(*leg.key, response_of(change)))
+        outcome = await self._commit(change)
+        leg.run = numbered(change, outcome)
+        leg.state = decision.state
+        return {
+            self._perform(leg, command)
+            for command in decision.commands
+            if isinstance(command, (RunStep, WaitRetry))
+        }
+
+    def _perform(self, leg: "_Leg", command: Command) -> asyncio.Task[Event]:
+        if isinstance(command, RunStep):
+            return asyncio.create_task(self._execute(leg, command))
+        assert isinstance(command, WaitRetry), "a person's answer comes from a request"
+        return asyncio.create_task(self._pause(command))
+
+    async def _execute(self, leg: "_Leg", command: RunStep) -> StepCompleted | StepFailed:
+        return await self._steps.execute(leg.run.id, leg.run.attempt, leg.plan, command)
+
+    async def _pause(self, command: WaitRetry) -> RetryDue:
+        await self._clock.sleep(self._settings.retry_backoff * (command.attempt - 1))
+        return RetryDue(path=command.path)
+
+    async def _commit(self, change: Change) -> Outcome:
+        """Commit until the database answers; find out whether a commit without a reply landed."""
+        uncertain = False
+        while True:
+            try:
+                (outcome,) = await self._store.commit([change])
+                if outcome.applied:
+                    return outcome
+                if uncertain:
+                    stored = await self._store.load_run(change.run_id)
+                    landed = change.run.checkpoint_sequence + len(change.checkpoints)
+                    if (
+                        stored is not None
+                        and stored.attempt == change.run.attempt
+                        and stored.checkpoint_sequence == landed
+                    ):
+                        return replace(
+                            outcome,
+                            event_sequence=stored.event_sequence,
+                            checkpoint_sequence=stored.checkpoint_sequence,
+                        )
+                raise LeaseLost("the run moved on", run_id=change.run_id)
+            except StoreUnavailable:
+                uncertain = True
+                logger.warning("store unavailable, commit waits", extra={"run_id": change.run_id})
+                await self._clock.sleep(self._settings.store_retry)
+
+
+class _Leg:
+    """What changes while a run is driven."""
+
+    def __init__(self, run: Run, plan: Plan, state: State, key: Key | None) -> None:
+        self.run = run
+        self.plan = plan
+        self.state = state
+        self.key = key
+
+
+def numbered(change: Change, outcome: Outcome) -> Run:
+    """Return the run of a Change that landed, with the numbers that the store gave."""
+    return replace(
+        change.run,
+        event_sequence=outcome.event_sequence,
+        checkpoint_sequence=outcome.checkpoint_sequence,
+    )
+
+
+def response_of(change: Change) -> dict[str, Any]:
+    """Return the run that a Change leaves as data, for the idempotency record of its call."""
+    run = replace(
+        change.run,
+        event_sequence=change.run.event_sequence + len(change.events),
+        checkpoint_sequence=change.run.checkpoint_sequence + len(change.checkpoints),
+    )
+    data = to_data(run)
+    assert isinstance(data, dict)
+    return data

@@ -1,0 +1,216 @@
+"""Executes one step: a function or an agent. What goes wrong in it becomes StepFailed."""
+
+import asyncio
+import inspect
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from kneo_grpc.agents import machine as agents
+from kneo_grpc.domain.ids import RunId
+from kneo_grpc.domain.plan import AgentPlan, Plan, ToolPlan
+from kneo_grpc.engine.machine import preview
+from kneo_grpc.engine.messages import Note, RunStep, StepCompleted, StepFailed
+from kneo_grpc.platform.threads import CodeExit, StepThreads
+from kneo_grpc.ports.code import CallContext, Code, CodeMissing, CodeNotAllowed, call_context
+from kneo_grpc.ports.models import ModelMessage, ModelRequest, Models
+
+logger = logging.getLogger("kneo_grpc.steps")
+
+
+class StepExecutor:
+    """Performs the engine's RunStep commands."""
+
+    def __init__(self, models: Models, code: Code, threads: StepThreads) -> None:
+        self._models = models
+        self._code = code
+        self._threads = threads
+
+    async def execute(
+        self, run_id: RunId, run_attempt: int, plan: Plan, command: RunStep
+    ) -> StepCompleted | StepFailed:
+        """Execute a step within its timeout. Only a cancellation is raised."""
+        step = command.step
+        notes: list[Note] = []
+        call = _Call(run_id=run_id, attempt=run_attempt + command.attempt - 1, command=command)
+        try:
+            async with asyncio.timeout(step.timeout_seconds):
+                if step.kind == "function":
+                    return await self._function(plan, call)
+                assert step.kind == "agent", f"the engine executes no {step.kind} itself"
+                return await self._agent(plan.agents[step.ref], plan, call, notes)
+        except TimeoutError as error:
+            if step.timeout_seconds is None:
+                return _failed(command, error, notes)
+            limit = f"{step.timeout_seconds:g}"
+            return StepFailed(
+                path=command.path,
+                error_type="RetryTimeoutError",
+                message=f"Operation timed out after {limit} seconds.",
+                notes=tuple(notes),
+            )
+        except Exception as error:
+            return _failed(command, error, notes)
+
+    async def _function(self, plan: Plan, call: "_Call") -> StepCompleted:
+        function = self._code.function(plan.functions[call.command.step.ref].implementation)
+        result = await self._call(call.context(0), function, call.command.text)
+        return StepCompleted(path=call.command.path, output=_text(result))
+
+    async def _agent(
+        self, agent: AgentPlan, plan: Plan, call: "_Call", notes: list[Note]
+    ) -> StepCompleted | StepFailed:
+        state, commands = agents.begin(agent, call.command.text)
+        while True:
+            events: list[agents.AgentEvent] = []
+            for wish in commands:
+                if isinstance(wish, agents.AgentDone):
+                    return _agent_result(call.command, agent, wish, notes)
+                if isinstance(wish, agents.CallModel):
+                    events.append(await self._ask_model(agent, plan, wish, state.iterations))
+            calls = [wish for wish in commands if isinstance(wish, agents.CallTool)]
+            events.extend(
+                await asyncio.gather(
+                    *(self._use_tool(agent, plan, call, wish, notes) for wish in calls)
+                )
+            )
+            commands = ()
+            for event in events:
+                state, commands = agents.advance(agent, state, event)
+
+    async def _ask_model(
+        self, agent: AgentPlan, plan: Plan, wish: agents.CallModel, iteration: int
+    ) -> agents.ModelReplied:
+        reply = await self._models.complete(
+            ModelRequest(
+                provider=agent.provider,
+                model=agent.model,
+                settings=agent.model_settings,
+                messages=[
+                    ModelMessage(role=message.role, content=message.content)
+                    for message in wish.messages
+                ],
+                tools=[self._tool_plan(plan, name) for name in wish.tools],
+                planning=wish.planning,
+            )
+        )
+        calls = tuple(
+            agents.ToolCall(
+                id=f"call_{iteration}_{number}", name=wanted.name, arguments=wanted.arguments
+            )
+            for number, wanted in enumerate(reply.tool_calls)
+        )
+        return agents.ModelReplied(text=reply.text, tool_calls=calls)
+
+    async def _use_tool(
+        self,
+        agent: AgentPlan,
+        plan: Plan,
+        call: "_Call",
+        wish: agents.CallTool,
+        notes: list[Note],
+    ) -> agents.ToolReturned:
+        """Run a tool; a tool's own failure is an answer that the model sees."""
+        name = wish.call.name
+        fields = {
+            "agent_name": agent.name,
+            "step_id": call.command.step.id,
+            "tool_name": name,
+            "metadata": {"call_id": wish.call.id},
+        }
+        permitted = agent.tool_permissions.get("allow")
+        if name not in agent.tools or (permitted and name not in permitted):
+            notes.append(Note(type="tool_policy_denied", fields=fields))
+            return agents.ToolReturned(
+                call_id=wish.call.id, text=_tool_error(f"tool {name} is not allowed")
+            )
+        notes.append(Note(type="tool_call_started", fields=fields))
+        try:
+            declared = plan.tools.get(name)
+            handler = self._code.tool(name, declared.implementation if declared else None)
+            result = await self._call(call.context(wish.index), handler, dict(wish.call.arguments))
+        except Exception as error:
+            logger.warning("tool failed", extra={"tool": name, "error": type(error).__name__})
+            notes.append(
+                Note(type="tool_call_completed", fields={**fields, "error": type(error).__name__})
+            )
+            return agents.ToolReturned(call_id=wish.call.id, text=_tool_error(str(error)))
+        notes.append(Note(type="tool_call_completed", fields=fields))
+        return agents.ToolReturned(call_id=wish.call.id, text=_text(result))
+
+    def _tool_plan(self, plan: Plan, name: str) -> ToolPlan:
+        declared = plan.tools.get(name)
+        if declared is not None:
+            return declared
+        registered = self._code.tools()[name]
+        return ToolPlan(
+            name=name, description=registered.description, parameters=registered.parameters
+        )
+
+    async def _call(self, context: CallContext, code: Callable[..., Any], argument: Any) -> Any:
+        """Call users' code: coroutine functions here, all others in a thread."""
+        token = call_context.set(context)
+        try:
+            if inspect.iscoroutinefunction(code):
+                return await code(argument)
+            return await self._threads.run(code, argument)
+        finally:
+            call_context.reset(token)
+
+
+class _Call:
+    """What identifies the calls of one execution of a step."""
+
+    def __init__(self, *, run_id: RunId, attempt: int, command: RunStep) -> None:
+        self.command = command
+        self._run_id = run_id
+        self._attempt = attempt
+
+    def context(self, index: int) -> CallContext:
+        """index: 0-based number of the call within the step. The path holds the iteration."""
+        return CallContext(
+            run_id=self._run_id,
+            step_path=self.command.path,
+            idempotency_key=f"{self._run_id}/{self.command.path}/{index}",
+            attempt=self._attempt,
+        )
+
+
+def _agent_result(
+    command: RunStep, agent: AgentPlan, done: agents.AgentDone, notes: list[Note]
+) -> StepCompleted | StepFailed:
+    if done.stopped:
+        return StepFailed(
+            path=command.path,
+            error_type="max_iterations",
+            message=f"Agent {agent.name} reached {agent.max_iterations} iterations.",
+            retriable=False,
+            notes=tuple(notes),
+        )
+    return StepCompleted(
+        path=command.path, output=done.text, metadata=done.metadata, notes=tuple(notes)
+    )
+
+
+def _failed(command: RunStep, error: BaseException, notes: list[Note]) -> StepFailed:
+    """A step's exception as data. Its text is the user's own code's and belongs to the run."""
+    name = error.name if isinstance(error, CodeExit) else type(error).__name__
+    return StepFailed(
+        path=command.path,
+        error_type=name,
+        message=preview(str(error)) or name,
+        retriable=not isinstance(error, (CodeMissing, CodeNotAllowed, TypeError)),
+        notes=tuple(notes),
+    )
+
+
+def _tool_error(message: str) -> str:
+    return json.dumps({"error": preview(message)})
+
+
+def _text(result: Any) -> str:
+    if isinstance(result, str):
+        # A lone surrogate cannot be stored or sent as UTF-8.
+        return result.encode("utf-8", "replace").decode()
+    return "" if result is None else str(result)

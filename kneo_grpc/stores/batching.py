@@ -1,0 +1,123 @@
+"""Group commit: a batch is what arrived while the previous commit ran."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+
+from kneo_grpc.domain.change import Change, Outcome
+from kneo_grpc.domain.errors import StoreUnavailable
+from kneo_grpc.domain.ids import RunId
+
+BatchResult = Outcome | Exception
+WriteBatch = Callable[[int, Sequence[Change]], Awaitable[Sequence[BatchResult]]]
+"""Writes a batch on a lane (0, 1, …) and returns for each Change, in the order given, its outcome
+or the error that its caller shall see. The Changes are of different runs, sorted by run id.
+"""
+
+_Waiter = tuple[Change, asyncio.Future[Outcome]]
+
+
+class GroupCommitter:
+    """Gathers Changes of many callers into batches and writes them on lanes that take turns.
+
+    There is no lingering: an idle lane takes what waits at once. A run has at most one Change
+    under way over all lanes, so that its Changes land in order and no lane waits for another's
+    row locks. A caller that is cancelled before its Change was taken writes nothing.
+    """
+
+    def __init__(
+        self, write: WriteBatch, *, lanes: int, batch_max: int = 64, waiting_max: int = 10_000
+    ) -> None:
+        self._write = write
+        self._idle = list(range(lanes))
+        self._batch_max = batch_max
+        self._waiting_max = waiting_max
+        self._waiting: deque[_Waiter] = deque()
+        self._busy_runs: set[RunId] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = False
+
+    async def submit(self, change: Change) -> Outcome:
+        """Write a Change with the next batch. Raises what the lane gave for it, or
+        StoreUnavailable when too many wait or the store stops.
+        """
+        if self._stopped:
+            raise StoreUnavailable("The store has stopped.")
+        if len(self._waiting) >= self._waiting_max:
+            raise StoreUnavailable("Too many writes wait for the database.")
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.append((change, future))
+        if self._idle:
+            task = asyncio.create_task(self._drain(self._idle.pop()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return await future
+
+    async def stop(self) -> None:
+        """Refuse new Changes and finish those that wait."""
+        self._stopped = True
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    async def _drain(self, lane: int) -> None:
+        try:
+            while batch := self._take():
+                await self._commit(lane, batch)
+        finally:
+            self._idle.append(lane)
+
+    def _take(self) -> list[_Waiter]:
+        """Take up to batch_max Changes, one a run; the others keep their places."""
+        batch: list[_Waiter] = []
+        passed_over: list[_Waiter] = []
+        passed_runs: set[RunId] = set()
+        while self._waiting and len(batch) < self._batch_max:
+            waiter = self._waiting.popleft()
+            change, future = waiter
+            if future.cancelled():
+                continue
+            if change.run_id in self._busy_runs or change.run_id in passed_runs:
+                passed_runs.add(change.run_id)
+                passed_over.append(waiter)
+                continue
+            self._busy_runs.add(change.run_id)
+            batch.append(waiter)
+        self._waiting.extendleft(reversed(passed_over))
+        batch.sort(key=lambda waiter: waiter[0].run_id)
+        return batch
+
+    async def _commit(self, lane: int, batch: list[_Waiter]) -> None:
+        results: Sequence[BatchResult]
+        try:
+            results = await self._write(lane, [change for change, _ in batch])
+            assert len(results) == len(batch)
+        except Exception as error:
+            results = [error] * len(batch)
+        except BaseException:
+            # The loop is being torn down: nobody must wait for ever.
+            for _, future in batch:
+                future.cancel()
+            raise
+        finally:
+            self._busy_runs.difference_update(change.run_id for change, _ in batch)
+        for (_, future), result in zip(batch, results, strict=True):
+            if future.done():
+                continue
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+
+async def commit_all(committer: GroupCommitter, changes: Sequence[Change]) -> tuple[Outcome, ...]:
+    """Submit Changes of different runs; the first error is raised after all have ended."""
+    assert len({change.run_id for change in changes}) == len(changes), "one Change per run"
+    if len(changes) == 1:
+        return (await committer.submit(changes[0]),)
+    results = await asyncio.gather(
+        *(committer.submit(change) for change in changes), return_exceptions=True
+    )
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return tuple(result for result in results if isinstance(result, Outcome))

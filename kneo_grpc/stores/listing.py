@@ -1,0 +1,151 @@
+"""Lists are composed from the constant fragments below; values travel as parameters only.
+
+One statement for all filters (`$1 is null or …`) would fall into a generic plan that scans the
+table.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kneo_grpc.ports.store import HumanTaskFilter, PageRequest, RunFilter
+from kneo_grpc.stores.codec import InstantEncoder, storable
+
+TOTAL_MAX = 10_000
+
+_CONDITIONS: Mapping[str, str] = {
+    "run_id": "run_id = {0}",
+    "type": "type = {0}",
+    "status": "status = {0}",
+    "workflow_kind": "workflow_kind = {0}",
+    "workflow_name": "workflow_name = {0}",
+    "session_id": "session_id = {0}",
+    "failed": "error_text is not null",
+    "not_failed": "error_text is null",
+    "created_after": "created_at > {0}",
+    "created_before": "created_at < {0}",
+    "pending": "status = 'pending'",
+}
+_TEXT: Mapping[str, str] = {
+    # The column compares by bytes ("C"), where only ASCII letters have two cases.
+    "postgres": (
+        'strpos(lower(output_text collate "default"), lower({0})) > 0'
+        ' or strpos(lower(error_text collate "default"), lower({0})) > 0'
+    ),
+    # fold is Python's, given to every reading connection.
+    "sqlite": "instr(fold(output_text), fold({0})) > 0 or instr(fold(error_text), fold({0})) > 0",
+}
+_RUN_ORDER: Mapping[str, tuple[str, ...]] = {
+    "id": ("id",),
+    "created_at": ("created_at", "id"),
+    # Only updated_slot is indexed (see the schema); it orders by the same instant, more coarsely.
+    "updated_at": ("updated_slot", "updated_at", "id"),
+    "status": ("status", "id"),
+    "workflow_name": ("workflow_name", "id"),
+}
+_EVENT_ORDER: Mapping[str, tuple[str, ...]] = {
+    "sequence": ("sequence",),
+    "timestamp": ("occurred_at", "id"),
+    "type": ("type", "id"),
+}
+_CHECKPOINT_ORDER: Mapping[str, tuple[str, ...]] = {
+    "sequence": ("sequence",),
+    "created_at": ("created_at", "id"),
+    "type": ("type", "id"),
+}
+_TASK_ORDER: Mapping[str, tuple[str, ...]] = {
+    "id": ("id",),
+    "run_id": ("run_id", "id"),
+    "created_at": ("created_at", "id"),
+    "expires_at": ("expires_at", "id"),
+}
+_NULLABLE = frozenset({"workflow_name", "expires_at"})
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list and its count. The items' arguments are the count's with limit and offset added."""
+
+    items_sql: str
+    count_sql: str
+    arguments: tuple[Any, ...]
+    limit: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """Composes the lists of one database. mark: `$` or `?`, before a placeholder's number."""
+
+    database: str
+    mark: str
+    statements: Mapping[str, str]
+    instant: InstantEncoder
+
+    def runs(self, where: RunFilter, page: PageRequest) -> Listing:
+        """Compose list_runs."""
+        failed = {None: None, True: "failed", False: "not_failed"}[where.has_error]
+        conditions: list[tuple[str, Any]] = [
+            (_CONDITIONS["status"], None if where.status is None else where.status.value),
+            (_CONDITIONS["workflow_kind"], where.workflow_kind),
+            (_CONDITIONS["workflow_name"], where.workflow_name),
+            (_CONDITIONS["session_id"], where.session_id),
+            (_CONDITIONS["created_after"], self.instant(where.created_after)),
+            (_CONDITIONS["created_before"], self.instant(where.created_before)),
+            (_TEXT[self.database], storable(where.text)),
+        ]
+        constant = [] if failed is None else [_CONDITIONS[failed]]
+        return self._compose("run_list", constant, conditions, _RUN_ORDER, page)
+
+    def events(self, run_id: str, event_type: str | None, page: PageRequest) -> Listing:
+        """Compose list_events."""
+        conditions = [(_CONDITIONS["run_id"], run_id), (_CONDITIONS["type"], event_type)]
+        return self._compose("event_list", [], conditions, _EVENT_ORDER, page)
+
+    def checkpoints(self, run_id: str, checkpoint_type: str | None, page: PageRequest) -> Listing:
+        """Compose list_checkpoints, without the states."""
+        conditions = [(_CONDITIONS["run_id"], run_id), (_CONDITIONS["type"], checkpoint_type)]
+        return self._compose("checkpoint_list", [], conditions, _CHECKPOINT_ORDER, page)
+
+    def human_tasks(self, where: HumanTaskFilter, page: PageRequest) -> Listing:
+        """Compose list_human_tasks."""
+        conditions = [
+            (_CONDITIONS["run_id"], where.run_id),
+            (_CONDITIONS["workflow_kind"], where.workflow_kind),
+        ]
+        return self._compose("task_list", [_CONDITIONS["pending"]], conditions, _TASK_ORDER, page)
+
+    def _compose(
+        self,
+        head: str,
+        constant: list[str],
+        conditions: list[tuple[str, Any]],
+        orders: Mapping[str, tuple[str, ...]],
+        page: PageRequest,
+    ) -> Listing:
+        fragments = list(constant)
+        arguments: list[Any] = []
+        for fragment, value in conditions:
+            if value is not None:
+                arguments.append(value)
+                fragments.append("(" + fragment.format(f"{self.mark}{len(arguments)}") + ")")
+        where = " where " + " and ".join(fragments) if fragments else ""
+        order = ", ".join(_direction(key, page.descending) for key in orders[page.sort_by])
+        limit, offset = f"{self.mark}{len(arguments) + 1}", f"{self.mark}{len(arguments) + 2}"
+        items = (self.statements[head], where, " order by ", order)
+        table = self.statements[head].rsplit(maxsplit=1)[-1]
+        count = ("select 1 from ", table, where, " limit ", str(TOTAL_MAX))
+        return Listing(
+            items_sql="".join((*items, " limit ", limit, " offset ", offset)),
+            count_sql="".join(("select count(*) as total from (", *count, ") as counted")),
+            arguments=tuple(arguments),
+            limit=page.limit,
+            offset=page.offset,
+        )
+
+
+def _direction(key: str, descending: bool) -> str:
+    way = " desc" if descending else " asc"
+    if key not in _NULLABLE:
+        return key + way
+    return key + way + (" nulls first" if descending else " nulls last")

@@ -1,0 +1,181 @@
+"""Commits on PostgreSQL: a batch is one statement; what that refuses or cannot say goes alone."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import asyncpg
+
+from kneo_grpc.domain.change import Change, Outcome, OutcomeKind
+from kneo_grpc.domain.errors import StoreUnavailable
+from kneo_grpc.domain.ids import RunId
+from kneo_grpc.stores import changes as encode
+from kneo_grpc.stores.batching import BatchResult
+from kneo_grpc.stores.codec import dump_json, same_instant
+from kneo_grpc.stores.postgres import errors
+from kneo_grpc.stores.postgres.arrays import change_arrays
+from kneo_grpc.stores.postgres.connect import Connection, Connector
+
+_TRIES = 4
+
+
+class _RefusedError(Exception):
+    """Rolls a Change back; its caller gets the outcome."""
+
+    def __init__(self, kind: OutcomeKind) -> None:
+        super().__init__(kind.value)
+        self.outcome = Outcome(kind=kind)
+
+
+class Writer:
+    """Writes batches on a fixed number of connections, which it opens again when they are lost."""
+
+    def __init__(self, connector: Connector, statements: Mapping[str, str], *, lanes: int) -> None:
+        self._connector = connector
+        self._statements = statements
+        self._connections: list[Connection | None] = [None] * (lanes + 1)
+        self._heartbeat = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Open all connections. Raises what the driver raises."""
+        for lane in range(len(self._connections)):
+            self._connections[lane] = await self._connector.open_committer()
+
+    async def stop(self) -> None:
+        """Close all connections."""
+        for lane, connection in enumerate(self._connections):
+            self._connections[lane] = None
+            if connection is not None and not connection.is_closed():
+                try:
+                    await connection.close(timeout=1)
+                except errors.DRIVER_ERRORS:
+                    connection.terminate()
+
+    async def write(self, lane: int, changes: Sequence[Change]) -> Sequence[BatchResult]:
+        """Write a batch; see batching.WriteBatch. After a lost connection nobody knows what of
+        the statement under way landed, so nothing is tried again.
+        """
+        connection = await self._connection(lane)
+        results: dict[RunId, BatchResult] = {}
+        alone = [change for change in changes if encode.is_rare(change)]
+        together = [change for change in changes if not encode.is_rare(change)]
+        try:
+            alone += await self._write_together(connection, together, results)
+            for change in alone:
+                results[change.run_id] = await self._write_alone(connection, change)
+        except errors.DRIVER_ERRORS as error:
+            connection.terminate()
+            for change in changes:
+                results.setdefault(change.run_id, errors.translate(error))
+        return [results[change.run_id] for change in changes]
+
+    async def renew_leases(self, owner: str, lease_for: timedelta) -> frozenset[RunId]:
+        """Extend the leases of a process. It has a connection of its own, so that heartbeats wait
+        for no batch and no reader.
+        """
+        statement = self._statements["leases_renew"]
+        async with self._heartbeat:
+            tries = 0
+            while True:
+                tries += 1
+                connection = await self._connection(len(self._connections) - 1)
+                try:
+                    rows = await connection.fetch(statement, owner, lease_for)
+                    return frozenset(row["run_id"] for row in rows)
+                except errors.DRIVER_ERRORS as error:
+                    # To renew twice does no harm, so a dead connection is replaced at once.
+                    lost = errors.connection_lost(error)
+                    if lost:
+                        connection.terminate()
+                    again = errors.may_retry(error) or (lost and not isinstance(error, OSError))
+                    if not again or tries == _TRIES:
+                        raise errors.translate(error) from error
+
+    async def _connection(self, lane: int) -> Connection:
+        connection = self._connections[lane]
+        if connection is None or connection.is_closed():
+            try:
+                connection = await self._connector.open_committer()
+            except errors.DRIVER_ERRORS as error:
+                raise StoreUnavailable("PostgreSQL does not answer.") from error
+            self._connections[lane] = connection
+        return connection
+
+    async def _write_together(
+        self, connection: Connection, changes: list[Change], results: dict[RunId, BatchResult]
+    ) -> list[Change]:
+        """Fill in the results; return those that must be tried alone."""
+        if not changes:
+            return []
+        try:
+            landed = await self._run_batch(connection, changes)
+        except Exception as error:
+            # Whatever it is, one of them has it: alone, it harms no other.
+            if errors.connection_lost(error):
+                raise
+            return changes
+        for change in changes:
+            results[change.run_id] = landed.get(change.run_id) or _refusal(change)
+        return []
+
+    async def _write_alone(self, connection: Connection, change: Change) -> BatchResult:
+        """Write one Change in a transaction of its own. Raises when the connection is lost."""
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                async with connection.transaction():
+                    return await self._write_parts(connection, change)
+            except _RefusedError as refused:
+                return refused.outcome
+            except asyncpg.UniqueViolationError:
+                return Outcome(kind=OutcomeKind.EXISTS)
+            except Exception as error:
+                if errors.connection_lost(error):
+                    raise
+                if not errors.may_retry(error) or tries == _TRIES:
+                    return errors.translate(error)
+
+    async def _write_parts(self, connection: Connection, change: Change) -> Outcome:
+        run_id, statements = change.run_id, self._statements
+        if not encode.is_new(change) and not await connection.fetch(statements["run_lock"], run_id):
+            raise _RefusedError(OutcomeKind.FENCE_LOST)
+        for settlement in change.settle:
+            values = encode.settlement_values(settlement, same_instant)
+            if not await connection.fetch(statements["task_settle"], run_id, *values):
+                raise _RefusedError(OutcomeKind.TASK_SETTLED)
+        if change.idempotency is not None:
+            values = encode.idempotency_values(change.idempotency, same_instant)
+            if not await connection.fetch(statements["idempotency_insert"], *values):
+                raise _RefusedError(OutcomeKind.EXISTS)
+        if change.close_tasks is not None:
+            ended = change.run.updated_at
+            await connection.execute(
+                statements["tasks_close"], run_id, change.close_tasks.value, ended
+            )
+        if change.complete is not None:
+            *key, response = change.complete
+            await connection.execute(statements["idempotency_complete"], *key, dump_json(response))
+        landed = await self._run_batch(connection, [change])
+        if run_id not in landed:
+            raise _RefusedError(_refusal(change).kind)
+        return landed[run_id]
+
+    async def _run_batch(
+        self, connection: Connection, changes: Sequence[Change]
+    ) -> dict[RunId, Outcome]:
+        landed = await connection.fetch(self._statements["change_batch"], *change_arrays(changes))
+        return {
+            row["id"]: Outcome(
+                kind=OutcomeKind.APPLIED,
+                event_sequence=row["event_sequence"],
+                checkpoint_sequence=row["checkpoint_sequence"],
+            )
+            for row in landed
+        }
+
+
+def _refusal(change: Change) -> Outcome:
+    """Return what it means that the statement passed a Change over."""
+    kind = OutcomeKind.EXISTS if encode.is_new(change) else OutcomeKind.FENCE_LOST
+    return Outcome(kind=kind)

@@ -1,0 +1,172 @@
+-- name: change_batch
+-- Lands many Changes of different runs, sorted by run id, in one statement and one round trip.
+-- Returns the runs whose fence held, with their new counters; of the others no row lands, because
+-- every part joins `landed`. The array of a run's checkpoints or events carries each one's distance
+-- to its run's last ("behind", 0 for the last), since the counters are known here only.
+with change as materialized (
+  select * from unnest(
+    $1::text[], $2::boolean[], $3::text[], $4::integer[], $5::integer[], $6::integer[],
+    $7::integer[], $8::text[], $9::integer[], $10::text[], $11::text[], $12::text[], $13::text[],
+    $14::text[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[],
+    $21::text[], $22::json[], $23::json[], $24::timestamptz[], $25::timestamptz[],
+    $26::timestamptz[], $27::timestamptz[], $28::timestamptz[]
+  ) as given (
+    id, is_new, fence_statuses, fence_attempt, checkpoint_base, event_count, checkpoint_count,
+    status, attempt, plan_digest, target, agent_name, workflow_name, workflow_kind, environment,
+    session_id, input_text, output_text, current_step_id, current_node_id, error_text, source,
+    detail, created_at, updated_at, started_at, completed_at, deadline_at
+  )
+),
+created as (
+  insert into runs (
+    id, status, attempt, plan_digest, target, agent_name, workflow_name, workflow_kind,
+    environment, session_id, input_text, output_text, current_step_id, current_node_id,
+    event_sequence, checkpoint_sequence, error_text, source, detail, created_at, updated_at,
+    updated_slot, started_at, completed_at, deadline_at
+  )
+  select
+    id, status, attempt, plan_digest, target, agent_name, workflow_name, workflow_kind,
+    environment, session_id, input_text, output_text, current_step_id, current_node_id,
+    event_count, checkpoint_count, error_text, source, detail, created_at, updated_at,
+    floor(extract(epoch from updated_at) / 10)::integer, started_at, completed_at, deadline_at
+  from change
+  where is_new
+  on conflict (id) do nothing
+  returning id, event_sequence, checkpoint_sequence
+),
+moved as (
+  update runs set
+    status = change.status,
+    attempt = change.attempt,
+    agent_name = change.agent_name,
+    workflow_name = change.workflow_name,
+    workflow_kind = change.workflow_kind,
+    environment = change.environment,
+    session_id = change.session_id,
+    output_text = change.output_text,
+    current_step_id = change.current_step_id,
+    current_node_id = change.current_node_id,
+    event_sequence = runs.event_sequence + change.event_count,
+    checkpoint_sequence = runs.checkpoint_sequence + change.checkpoint_count,
+    error_text = change.error_text,
+    detail = change.detail,
+    updated_at = change.updated_at,
+    updated_slot = floor(extract(epoch from change.updated_at) / 10)::integer,
+    started_at = change.started_at,
+    completed_at = change.completed_at,
+    deadline_at = change.deadline_at
+  from change
+  where not change.is_new
+    and runs.id = change.id
+    and runs.status = any (string_to_array(change.fence_statuses, ','))
+    and (change.fence_attempt is null or runs.attempt = change.fence_attempt)
+    -- A patch is of use on the state that it was made for only; and a commit whose reply was lost
+    -- cannot land twice.
+    and (change.checkpoint_count = 0 or runs.checkpoint_sequence = change.checkpoint_base)
+  returning runs.id, runs.event_sequence, runs.checkpoint_sequence
+),
+landed as materialized (
+  select id, event_sequence, checkpoint_sequence from created
+  union all
+  select id, event_sequence, checkpoint_sequence from moved
+),
+new_events as (
+  insert into events (run_id, sequence, id, type, occurred_at, data)
+  select landed.id, landed.event_sequence - given.behind, given.id, type, occurred_at, data
+  from unnest($29::text[], $30::integer[], $31::text[], $32::text[], $33::timestamptz[], $34::json[])
+    as given (run_id, behind, id, type, occurred_at, data)
+  join landed on landed.id = given.run_id
+),
+new_checkpoints as (
+  insert into checkpoints (
+    run_id, sequence, id, type, workflow_name, step_id, node_id, iteration, patch, snapshot,
+    metadata, created_at
+  )
+  select
+    landed.id, landed.checkpoint_sequence - given.behind, given.id, type, workflow_name, step_id,
+    node_id, iteration, patch, snapshot, metadata, created_at
+  from unnest(
+    $35::text[], $36::integer[], $37::text[], $38::text[], $39::text[], $40::text[], $41::text[],
+    $42::integer[], $43::json[], $44::json[], $45::json[], $46::timestamptz[]
+  ) as given (
+    run_id, behind, id, type, workflow_name, step_id, node_id, iteration, patch, snapshot,
+    metadata, created_at
+  )
+  join landed on landed.id = given.run_id
+),
+new_plans as (
+  insert into plans (digest, content)
+  select given.digest, given.content
+  from unnest($47::text[], $48::text[], $49::bytea[]) as given (run_id, digest, content)
+  join landed on landed.id = given.run_id
+  on conflict (digest) do nothing
+),
+new_tasks as (
+  insert into human_tasks (run_id, id, status, workflow_kind, created_at, expires_at, body)
+  select landed.id, given.id, status, workflow_kind, created_at, expires_at, body
+  from unnest(
+    $50::text[], $51::text[], $52::text[], $53::text[], $54::timestamptz[], $55::timestamptz[],
+    $56::json[]
+  ) as given (run_id, id, status, workflow_kind, created_at, expires_at, body)
+  join landed on landed.id = given.run_id
+),
+new_job as materialized (
+  select landed.id as run_id, kind, subject, due_at, lease_owner, lease_for
+  from unnest(
+    $57::text[], $58::text[], $59::text[], $60::timestamptz[], $61::text[], $62::interval[]
+  ) as given (run_id, kind, subject, due_at, lease_owner, lease_for)
+  join landed on landed.id = given.run_id
+),
+cleared as (
+  -- The parts of a statement see the same rows, so a job is either removed or replaced, never both.
+  delete from jobs
+  using unnest($63::text[], $64::text[]) as given (run_id, kind)
+  join landed on landed.id = given.run_id
+  where jobs.run_id = given.run_id
+    and jobs.kind = given.kind
+    and not exists (
+      select from new_job
+      where new_job.run_id = jobs.run_id
+        and new_job.kind = jobs.kind
+        and new_job.subject = jobs.subject
+    )
+),
+put_jobs as (
+  insert into jobs (run_id, kind, subject, due_at, lease_owner, lease_expires_at, created_at)
+  select run_id, kind, subject, due_at, lease_owner, now() + lease_for, now() from new_job
+  on conflict (run_id, kind, subject) do update set
+    due_at = excluded.due_at,
+    lease_owner = excluded.lease_owner,
+    lease_expires_at = excluded.lease_expires_at
+),
+new_audit as (
+  insert into audit_events (
+    id, event_type, run_id, continuation_id, actor, metadata, created_at
+  )
+  select given.id, event_type, given.run_id, continuation_id, actor, metadata, created_at
+  from unnest(
+    $65::text[], $66::text[], $67::text[], $68::text[], $69::text[], $70::text[], $71::json[],
+    $72::timestamptz[]
+  ) as given (change_id, id, event_type, run_id, continuation_id, actor, metadata, created_at)
+  join landed on landed.id = given.change_id
+)
+select id, event_sequence, checkpoint_sequence from landed;
+
+-- name: run_lock
+-- Takes the run's row first, so that commits of one run wait here and not crosswise.
+select id from runs where id = $1 for update;
+
+-- name: leases_renew
+-- The database's clock judges: an expired lease stays lost even if nobody took it yet. The rows are
+-- locked in the order in which commits write them.
+with held as materialized (
+  select run_id, kind, subject
+  from jobs
+  where lease_owner = $1 and lease_expires_at > now()
+  order by run_id, kind, subject
+  for update
+)
+update jobs set lease_expires_at = now() + $2::interval
+from held
+where jobs.run_id = held.run_id and jobs.kind = held.kind and jobs.subject = held.subject
+returning jobs.run_id;

@@ -1,0 +1,22 @@
+-- The rarer parts of a Change, in the transaction of its other rows.
+
+-- name: task_settle
+-- Ends one pending task; returns nothing when somebody else ended it.
+update human_tasks
+set status = $3, decision = $4, decided_by = $5, settled_at = $6
+where id = $2 and run_id = $1 and status = 'pending'
+returning id;
+
+-- name: tasks_close
+-- Ends every pending task of a run.
+update human_tasks set status = $2, settled_at = $3 where run_id = $1 and status = 'pending';
+
+-- name: idempotency_insert
+-- Returns nothing when the key was used before.
+insert into idempotency_records (principal, scope, key, request_hash, run_id, response, created_at)
+values ($1, $2, $3, $4, $5, $6, $7)
+on conflict (principal, scope, key) do nothing
+returning key;
+
+-- name: idempotency_complete
+update idempotency_records set response = $4 where principal = $1 and scope = $2 and key = $3;

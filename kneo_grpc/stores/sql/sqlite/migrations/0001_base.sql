@@ -1,0 +1,121 @@
+-- Instants are microseconds since 1970, JSON is text.
+
+create table plans (
+  digest text primary key,
+  content blob not null
+) without rowid;
+
+create table runs (
+  id text primary key not null,
+  status text not null,
+  attempt integer not null,
+  plan_digest text not null,
+  target text not null,
+  agent_name text,
+  workflow_name text,
+  workflow_kind text,
+  environment text,
+  session_id text,
+  input_text text not null,
+  output_text text,
+  current_step_id text,
+  current_node_id text,
+  event_sequence integer not null,
+  checkpoint_sequence integer not null,
+  error_text text,
+  source text not null,
+  detail text not null,
+  created_at integer not null,
+  updated_at integer not null,
+  updated_slot integer not null,
+  started_at integer,
+  completed_at integer,
+  deadline_at integer
+);
+
+-- updated_slot is updated_at in units of ten seconds: a step seldom touches an index, and a list by
+-- updated_at walks this one and sorts inside a slot.
+create index runs_by_update on runs (updated_slot);
+create index runs_by_status on runs (status, updated_slot);
+create index runs_by_creation on runs (created_at, id);
+create index runs_by_workflow on runs (workflow_name, id);
+create index runs_by_session on runs (session_id, updated_slot) where session_id is not null;
+
+create table events (
+  run_id text not null references runs (id) on delete cascade,
+  sequence integer not null,
+  id text not null,
+  type text not null,
+  occurred_at integer not null,
+  data text not null,
+  primary key (run_id, sequence)
+);
+
+create table checkpoints (
+  run_id text not null references runs (id) on delete cascade,
+  sequence integer not null,
+  id text not null,
+  type text not null,
+  workflow_name text,
+  step_id text,
+  node_id text,
+  iteration integer not null,
+  patch text,
+  snapshot text,
+  metadata text not null,
+  created_at integer not null,
+  primary key (run_id, sequence),
+  check ((patch is null) <> (snapshot is null))
+);
+
+create table human_tasks (
+  id text primary key not null,
+  run_id text not null references runs (id) on delete cascade,
+  status text not null,
+  workflow_kind text not null,
+  created_at integer not null,
+  expires_at integer,
+  body text not null,
+  decision text,
+  decided_by text,
+  settled_at integer
+);
+
+create index human_tasks_by_run on human_tasks (run_id, id);
+create index human_tasks_pending_by_creation on human_tasks (created_at, id)
+  where status = 'pending';
+
+create table jobs (
+  run_id text not null references runs (id) on delete cascade,
+  kind text not null,
+  subject text not null,
+  due_at integer not null,
+  lease_owner text,
+  lease_expires_at integer,
+  created_at integer not null,
+  primary key (run_id, kind, subject)
+);
+
+create index jobs_by_due on jobs (due_at);
+create index jobs_by_owner on jobs (lease_owner) where lease_owner is not null;
+
+create table audit_events (
+  id text primary key not null,
+  event_type text not null,
+  run_id text,
+  continuation_id text,
+  actor text,
+  metadata text not null,
+  created_at integer not null
+);
+
+create table idempotency_records (
+  principal text not null,
+  scope text not null,
+  key text not null,
+  request_hash text not null,
+  run_id text,
+  response text,
+  created_at integer not null,
+  primary key (principal, scope, key)
+);

@@ -1,0 +1,159 @@
+"""Commits on SQLite: one transaction a batch, one savepoint a Change."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kneo_grpc.domain.change import Change, Outcome, OutcomeKind
+from kneo_grpc.domain.ids import RunId
+from kneo_grpc.stores import changes as encode
+from kneo_grpc.stores.batching import BatchResult
+from kneo_grpc.stores.codec import dump_json, micros_from_duration, micros_from_instant
+from kneo_grpc.stores.sqlite import errors
+
+
+class _RefusedError(Exception):
+    """Rolls a Change back; its caller gets the outcome."""
+
+    def __init__(self, kind: OutcomeKind) -> None:
+        super().__init__(kind.value)
+        self.outcome = Outcome(kind=kind)
+
+
+class Writer:
+    """Writes batches on one connection, in the one thread that calls it."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, statements: Mapping[str, str]
+    ) -> None:
+        self._connection = connection
+        self._path = path
+        self._statements = statements
+
+    def write(self, changes: Sequence[Change]) -> Sequence[BatchResult]:
+        """Write a batch; see batching.WriteBatch. When it raises, none of it landed."""
+        connection = self._connection
+        try:
+            connection.execute("begin immediate")
+            try:
+                results = [self._write_change(change) for change in changes]
+                connection.execute("commit")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("rollback")
+                raise
+        except (sqlite3.Error, OSError) as error:
+            raise errors.translate(self._path, error) from error
+        return results
+
+    def renew_leases(self, owner: str, micros: int) -> frozenset[RunId]:
+        """Extend all unexpired leases of a process."""
+        try:
+            found = self._run("leases_renew", owner, micros)
+        except sqlite3.Error as error:
+            raise errors.translate(self._path, error) from error
+        return frozenset(row["run_id"] for row in found)
+
+    def _write_change(self, change: Change) -> BatchResult:
+        """Write one Change under a savepoint. Raises when the file itself fails, so that the
+        batch is rolled back.
+        """
+        connection = self._connection
+        connection.execute("savepoint one_change")
+        try:
+            result: BatchResult = self._write_parts(change)
+        except Exception as error:
+            if errors.describe(self._path, error) is not None:
+                raise
+            result = _result_of(error, self._path)
+            connection.execute("rollback to one_change")
+        connection.execute("release one_change")
+        return result
+
+    def _write_parts(self, change: Change) -> Outcome:
+        run_id = change.run_id
+        outcome = self._write_run(change)
+        if change.settle or change.close_tasks is not None:
+            self._end_tasks(change)
+        if change.idempotency is not None:
+            values = encode.idempotency_values(change.idempotency, micros_from_instant)
+            if not self._run("idempotency_insert", *values):
+                raise _RefusedError(OutcomeKind.EXISTS)
+        if change.complete is not None:
+            *key, response = change.complete
+            self._run("idempotency_complete", *key, dump_json(response))
+        if outcome is None:
+            new = encode.is_new(change)
+            raise _RefusedError(OutcomeKind.EXISTS if new else OutcomeKind.FENCE_LOST)
+        if change.plan is not None:
+            self._run("plan_insert", change.plan.digest, change.plan.content)
+        self._write_history(change, outcome)
+        for task in change.open_tasks:
+            self._run("task_insert", run_id, *encode.task_values(task, micros_from_instant))
+        for kind in encode.cleared_kinds(change):
+            self._run("jobs_clear", run_id, kind)
+        for job in change.jobs:
+            *parts, lease_for = encode.job_values(job, micros_from_instant)
+            micros = None if lease_for is None else micros_from_duration(lease_for)
+            self._run("job_put", run_id, *parts, micros)
+        for record in change.audit:
+            self._run("audit_insert", *encode.audit_values(record, micros_from_instant))
+        return outcome
+
+    def _write_run(self, change: Change) -> Outcome | None:
+        """Return the outcome if the fence holds, None if it is lost."""
+        fresh = encode.is_new(change)
+        values: tuple[Any, ...] = (
+            change.run_id,
+            *encode.run_values(change.run, micros_from_instant, fresh=fresh),
+            len(change.events),
+            len(change.checkpoints),
+        )
+        if fresh:
+            found = self._run("run_insert", *values)
+        else:
+            found = self._run(
+                "run_update", *values, *encode.fence_values(change), encode.base_sequence(change)
+            )
+        if not found:
+            return None
+        return Outcome(
+            kind=OutcomeKind.APPLIED,
+            event_sequence=found[0]["event_sequence"],
+            checkpoint_sequence=found[0]["checkpoint_sequence"],
+        )
+
+    def _end_tasks(self, change: Change) -> None:
+        for settlement in change.settle:
+            values = encode.settlement_values(settlement, micros_from_instant)
+            if not self._run("task_settle", change.run_id, *values):
+                raise _RefusedError(OutcomeKind.TASK_SETTLED)
+        if change.close_tasks is not None:
+            ended = micros_from_instant(change.run.updated_at)
+            self._run("tasks_close", change.run_id, change.close_tasks.value, ended)
+
+    def _write_history(self, change: Change, outcome: Outcome) -> None:
+        run_id = change.run_id
+        first = outcome.event_sequence - len(change.events) + 1
+        for sequence, event in enumerate(change.events, start=first):
+            values = encode.event_values(event, micros_from_instant)
+            self._run("event_insert", run_id, sequence, *values)
+        base = encode.base_sequence(change)
+        values_of = encode.checkpoint_rows(change, micros_from_instant)
+        for sequence, values in enumerate(values_of, start=base + 1):
+            self._run("checkpoint_insert", run_id, sequence, *values)
+
+    def _run(self, name: str, *arguments: Any) -> list[sqlite3.Row]:
+        return self._connection.execute(self._statements[name], arguments).fetchall()
+
+
+def _result_of(error: Exception, path: Path) -> BatchResult:
+    if isinstance(error, _RefusedError):
+        return error.outcome
+    if isinstance(error, sqlite3.IntegrityError) and error.sqlite_errorcode in (
+        sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
+        sqlite3.SQLITE_CONSTRAINT_UNIQUE,
+    ):
+        return Outcome(kind=OutcomeKind.EXISTS)
+    return errors.translate(path, error)
