@@ -10,13 +10,18 @@ from kneo_grpc.domain.run import TERMINAL
 from kneo_grpc.platform.runs import CallResult
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Call:
-    """Who calls, under which id; idempotency_key: as sent."""
+    """Who calls, under which id; idempotency_key: as sent.
+
+    http_status, run_id: what the answer says, noted for the log line.
+    """
 
     principal: Principal = ANONYMOUS
     request_id: str = ""
     idempotency_key: str | None = None
+    http_status: int = 200
+    run_id: str | None = None
 
 
 _CURRENT: ContextVar[Call] = ContextVar("kneo_call")
@@ -36,8 +41,11 @@ async def announce(context: Any, result: CallResult) -> None:
     """Send the headers of an answer about a run: 202 while it goes on, and whether it is a
     replay.
     """
+    call = current_call()
+    call.run_id = result.run.id
     headers = []
     if result.run.status not in TERMINAL:
+        call.http_status = 202
         headers.append((HTTP_STATUS, "202"))
     if result.replayed:
         headers.append(("idempotency-replayed", "true"))

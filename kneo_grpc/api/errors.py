@@ -63,7 +63,7 @@ def trailers(error: errors.KneoError, request_id: str) -> tuple[tuple[str, str |
 def envelope(error: errors.KneoError, request_id: str) -> dict[str, Any]:
     """Return the JSON body of an error."""
     extras = dict(error.details)
-    message = _cut(error.message)
+    message = message_of(error)
     detail = {"error": error.reason, "message": message, **extras}
     return {**detail, "request_id": request_id, "detail": detail}
 
@@ -112,7 +112,7 @@ def _details(error: errors.KneoError, code: grpc.StatusCode, request_id: str) ->
         if faults.ByteSize() > DETAIL_BYTES_MAX:
             del faults.field_violations[-1]
             break
-    status = status_pb2.Status(code=code.value[0], message=_cut(error.message))
+    status = status_pb2.Status(code=code.value[0], message=message_of(error))
     for detail in (info, faults):
         if detail.ByteSize():
             packed = any_pb2.Any()
@@ -138,5 +138,14 @@ def _shortened(item: Any) -> Any:
     return _cut(item, 200) if isinstance(item, str) else item
 
 
+def message_of(error: errors.KneoError) -> str:
+    """Return the error's sentence, short enough for a status message."""
+    return _cut(error.message)
+
+
 def _cut(text: str, limit: int = TEXT_CHARS_MAX) -> str:
-    return text if len(text) <= limit else text[:limit] + "…"
+    """Return text whose JSON in ASCII has about `limit` characters at the most."""
+    encoded = len(json.dumps(text)) - 2
+    if encoded <= limit:
+        return text
+    return text[: max(1, len(text) * limit // encoded)] + "…"

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from kneo_grpc.api.call import Call, set_call
-from kneo_grpc.api.errors import status_of, trailers
+from kneo_grpc.api.errors import message_of, status_of, trailers
 from kneo_grpc.api.keys import ApiKeys
 from kneo_grpc.api.policy import ANY_KEY, OPEN, POLICY
 from kneo_grpc.domain.errors import (
@@ -77,9 +77,9 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
             headers = _headers(context)
             request_id = self._request_id(headers)
             failure: KneoError | None = None
-            principal: Principal | None = None
+            call: Call | None = None
             try:
-                principal = self._enter(rpc, headers, request_id)
+                call = self._enter(rpc, headers, request_id)
                 if isinstance(request, Undecodable):
                     raise request.error
                 response = await inner(request, context)
@@ -89,7 +89,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
                 failure = self._known(rpc, request_id, error)
                 await _abort(context, failure, request_id)
             finally:
-                self._log(rpc, headers, request_id, begun, failure, principal)
+                self._log(rpc, headers, request_id, begun, failure, call)
 
         return serve
 
@@ -101,9 +101,9 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
             headers = _headers(context)
             request_id = self._request_id(headers)
             failure: KneoError | None = None
-            principal: Principal | None = None
+            call: Call | None = None
             try:
-                principal = self._enter(rpc, headers, request_id)
+                call = self._enter(rpc, headers, request_id)
                 if isinstance(request, Undecodable):
                     raise request.error
                 async for response in inner(request, context):
@@ -112,7 +112,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
                 failure = self._known(rpc, request_id, error)
                 await _abort(context, failure, request_id)
             finally:
-                self._log(rpc, headers, request_id, begun, failure, principal)
+                self._log(rpc, headers, request_id, begun, failure, call)
 
         return serve
 
@@ -120,7 +120,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         sent = headers.get("x-request-id", "")
         return sent if REQUEST_ID.fullmatch(sent) else self._ids.new("reqid")
 
-    def _enter(self, rpc: str, headers: Mapping[str, str], request_id: str) -> Principal:
+    def _enter(self, rpc: str, headers: Mapping[str, str], request_id: str) -> Call:
         """Find out who calls and whether they may; raises Unauthenticated or Forbidden."""
         needed = POLICY.get(rpc)
         principal = self._principal(headers)
@@ -133,14 +133,13 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         caller = principal or Principal(
             name="stranger", roles=frozenset({"stranger"}), scopes=frozenset()
         )
-        set_call(
-            Call(
-                principal=caller,
-                request_id=request_id,
-                idempotency_key=headers.get("idempotency-key"),
-            )
+        call = Call(
+            principal=caller,
+            request_id=request_id,
+            idempotency_key=headers.get("idempotency-key"),
         )
-        return caller
+        set_call(call)
+        return call
 
     def _principal(self, headers: Mapping[str, str]) -> Principal | None:
         if not self._keys:
@@ -184,11 +183,13 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         request_id: str,
         begun: float,
         failure: KneoError | None,
-        principal: Principal | None,
+        call: Call | None,
     ) -> None:
         if not self._log_requests:
             return
-        code, http = (grpc.StatusCode.OK, 200) if failure is None else status_of(failure)
+        code, http = grpc.StatusCode.OK, call.http_status if call else 200
+        if failure is not None:
+            code, http = status_of(failure)
         path = headers.get("x-envoy-original-path", rpc).partition("?")[0]
         facts: dict[str, Any] = {
             "event": "http_request",
@@ -199,7 +200,8 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
             "status_code": http,
             "grpc_code": code.name,
             "duration_ms": round((time.perf_counter() - begun) * 1000, 3),
-            "principal": principal.name if principal else None,
+            "principal": call.principal.name if call else None,
+            "run_id": call.run_id if call else None,
             "client_ip": headers.get("x-kneo-peer"),
             "user_agent": headers.get("user-agent"),
             "error": failure.reason if failure else None,
@@ -211,7 +213,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
 
 async def _abort(context: Any, error: KneoError, request_id: str) -> None:
     code, _ = status_of(error)
-    await context.abort(code, error.message[:500], trailing_metadata=trailers(error, request_id))
+    await context.abort(code, message_of(error), trailing_metadata=trailers(error, request_id))
 
 
 def _headers(context: Any) -> dict[str, str]:

@@ -19,10 +19,9 @@ from kneo_grpc.api.server import SERVICES, ApiServer
 from kneo_grpc.app.binding import check_binding, is_loopback
 from kneo_grpc.app.gateway import EnvoyProcess, GatewaySettings, ensure_local_certificate
 from kneo_grpc.app.logs import configure_logs
-from kneo_grpc.app.settings import Settings, environment, read_settings
+from kneo_grpc.app.settings import Settings, environment, quiet_grpc, read_settings
 from kneo_grpc.app.wiring import Platform, build_platform
 from kneo_grpc.domain.errors import StartRefused
-from kneo_grpc.integrations.clock import SystemClock
 
 logger = logging.getLogger("kneo_grpc.app")
 
@@ -68,6 +67,7 @@ def run_service(
     try:
         settings = read_settings(environment())
         configure_logs(settings.log_level)
+        quiet_grpc()
         uvloop.run(serve(settings, options))
     except StartRefused as error:
         print(f"error: {error.message} ({error.reason})", file=sys.stderr)
@@ -134,9 +134,7 @@ def gateway_settings(
     if tls_port is not None and (tls_cert is None or tls_key is None):
         if tls_cert or tls_key:
             raise StartRefused("--tls-cert and --tls-key go together")
-        tls_cert, tls_key, authority = ensure_local_certificate(
-            Path(".kneo/tls"), _names(host), now=SystemClock().now()
-        )
+        tls_cert, tls_key, authority = ensure_local_certificate(Path(".kneo/tls"), _names(host))
         logger.warning(
             "serving TLS with a certificate made here", extra={"authority": str(authority)}
         )

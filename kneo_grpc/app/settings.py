@@ -55,6 +55,14 @@ def environment() -> dict[str, str]:
     return dict(os.environ)
 
 
+def quiet_grpc() -> None:
+    """Tell gRPC, before its first use, that our children are new programs.
+
+    Else it prints a line at every start of Envoy about fork handlers that nobody needs.
+    """
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+
 def read_settings(source: Mapping[str, str]) -> Settings:
     """Read settings. Raises StartRefused that names every fault at once, and no value."""
     reader = _Reader(source)

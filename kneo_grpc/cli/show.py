@@ -43,10 +43,9 @@ def line(value: str, *, err: bool = False) -> None:
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print rows below a head of column names; the first column is never folded."""
     # Rich takes a quarter of a second to load, which JSON output and help do without.
-    from rich import box
     from rich.table import Table
 
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    grid = Table(box=None, pad_edge=False, padding=(0, 2), collapse_padding=True)
     for index, column in enumerate(columns):
         grid.add_column(column, no_wrap=index == 0, overflow="fold")
     for row in rows:

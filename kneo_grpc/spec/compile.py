@@ -57,8 +57,9 @@ def compile_spec(
 ) -> Compiled:
     """Compile a document; the same document gives the same plan, in every process.
 
-    known_tools: registered names, or a mapping from name to ToolPlan, whose definitions then
-    become part of the plan. Raises SpecInvalid (details: diagnostics) when a finding is an error.
+    known_tools: registered names; or a mapping from name to ToolPlan, and then the definitions of
+    the tools in use become part of the plan. Raises SpecInvalid (details: diagnostics) when a
+    finding is an error.
     """
     known = Known(tools=known_tools, functions=known_functions, providers=providers)
     spec, diagnostics = examine(document, known)
@@ -92,7 +93,7 @@ def _plan(spec: Spec, known: Known) -> Plan:
 
 
 def _tools(spec: Spec, known: Known) -> dict[str, ToolPlan]:
-    """Return the declared tools, and of the registered ones those that an agent includes."""
+    """Return the declared tools, and those registered with a definition that agents include."""
     tools = {
         name: ToolPlan(
             name=name,
@@ -102,16 +103,20 @@ def _tools(spec: Spec, known: Known) -> dict[str, ToolPlan]:
         )
         for name, tool in spec.tools.items()
     }
+    if not isinstance(known.tools, Mapping):
+        return tools
     for _, agent in agents(spec):
-        for name in agent.tools.include if agent.tools else ():
+        for name in _allowed(agent):
             if name not in tools:
-                defined = known.tools[name] if isinstance(known.tools, Mapping) else None
-                tools[name] = (
-                    defined
-                    if isinstance(defined, ToolPlan)
-                    else ToolPlan(name=name, description="")
-                )
+                tools[name] = known.tools[name]
     return tools
+
+
+def _allowed(agent: Agent) -> tuple[str, ...]:
+    """Return what the agent may call: a denied tool is not even shown to its model."""
+    denied = frozenset((permissions(agent) or {}).get("deny", ()))
+    included = agent.tools.include if agent.tools else ()
+    return tuple(name for name in dict.fromkeys(included) if name not in denied)
 
 
 def _agent(agent: Agent) -> AgentPlan:
@@ -132,7 +137,7 @@ def _agent(agent: Agent) -> AgentPlan:
         model_settings=settings,
         strategy=strategy.type if strategy else "simple",
         max_iterations=(strategy.max_iterations if strategy else None) or _MAX_ITERATIONS,
-        tools=tuple(dict.fromkeys(agent.tools.include)) if agent.tools else (),
+        tools=_allowed(agent),
         tool_permissions=permissions(agent) or {},
     )
 

@@ -9,7 +9,7 @@ from kneo_grpc.domain.diagnostic import Diagnostic, Severity
 from kneo_grpc.domain.errors import SpecInvalid
 from kneo_grpc.spec.document import Document, Path, format_path
 
-FINDINGS_MAX = 200
+FINDINGS_MAX = 1000
 """More findings than anybody reads; the rest is only counted."""
 
 _CANDIDATES_MAX = 200

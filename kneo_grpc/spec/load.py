@@ -52,7 +52,7 @@ def load_text(
     try:
         data, mark = _Reader(source, limits).document()
     except yaml.MarkedYAMLError as error:
-        raise _yaml_refusal(error) from None
+        raise _yaml_refusal(error, source) from None
     except yaml.reader.ReaderError as error:
         before = source[: error.position]
         line = before.count(b"\n") + 1
@@ -100,13 +100,15 @@ def _joined(match: re.Match[str]) -> str:
     return f"{match[1]}\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08x}"
 
 
-def _yaml_refusal(error: yaml.MarkedYAMLError) -> Exception:
+def _yaml_refusal(error: yaml.MarkedYAMLError, source: bytes) -> Exception:
     mark = error.problem_mark or error.context_mark
-    position = (mark.line + 1, mark.column + 1) if mark else None
     problem = str(error.problem or error.context or "not YAML")
-    tab = "'\\t'" in problem or "tab character" in problem
-    hint = "indent with spaces, not with tabs" if tab else None
-    return refusal("E_YAML", problem, position=position, suggestion=hint)
+    if mark is None:
+        return refusal("E_YAML", problem)
+    line = source.split(b"\n")[mark.line : mark.line + 1]
+    indent = line[0][: len(line[0]) - len(line[0].lstrip())] if line else b""
+    hint = "indent with spaces, not with tabs" if b"\t" in indent else None
+    return refusal("E_YAML", problem, position=(mark.line + 1, mark.column + 1), suggestion=hint)
 
 
 class _Reader:

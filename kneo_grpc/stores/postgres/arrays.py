@@ -1,4 +1,4 @@
-"""Changes as the arrays of the statement change_batch, in the order of its placeholders."""
+"""Changes as the arrays of the batch statement, in the order of its placeholders."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,11 +10,39 @@ from kneo_grpc.stores.codec import same_instant
 _RUN, _EVENT, _CHECKPOINT, _PLAN, _TASK, _JOB, _CLEARED, _AUDIT = 28, 6, 12, 3, 7, 6, 2, 8
 
 
-def change_arrays(changes: Sequence[Change]) -> list[Sequence[Any]]:
-    """Return the 72 arguments of change_batch. changes: of different runs, sorted by run id."""
-    runs = []
+def history_arrays(changes: Sequence[Change]) -> list[Sequence[Any]]:
+    """Return the 46 arguments of batch_history. changes: of different runs, sorted by run id."""
+    runs: list[tuple[Any, ...]] = []
     events: list[tuple[Any, ...]] = []
     checkpoints: list[tuple[Any, ...]] = []
+    for change in changes:
+        run_id, fresh = change.run_id, encode.is_new(change)
+        base = encode.base_sequence(change)
+        event_count, checkpoint_count = len(change.events), len(change.checkpoints)
+        fence = (*encode.fence_values(change), base, event_count, checkpoint_count)
+        values = encode.run_values(change.run, same_instant, fresh=fresh)
+        runs.append((run_id, fresh, *fence, *values))
+        for behind, event in zip(reversed(range(event_count)), change.events, strict=True):
+            events.append((run_id, behind, *encode.event_values(event, same_instant)))
+        rows = encode.checkpoint_rows(change, same_instant)
+        for behind, row in zip(reversed(range(checkpoint_count)), rows, strict=True):
+            checkpoints.append((run_id, behind, *row))
+    return [*_columns(runs, _RUN), *_columns(events, _EVENT), *_columns(checkpoints, _CHECKPOINT)]
+
+
+def has_rest(change: Change) -> bool:
+    """Tell whether the Change has parts that batch_rest lands."""
+    return bool(
+        change.plan is not None
+        or change.open_tasks
+        or change.jobs
+        or change.clear_jobs
+        or change.audit
+    )
+
+
+def rest_arrays(changes: Sequence[Change]) -> list[Sequence[Any]]:
+    """Return the further 26 arguments of batch_rest."""
     plans: list[tuple[Any, ...]] = []
     tasks: list[tuple[Any, ...]] = []
     jobs: list[tuple[Any, ...]] = []
@@ -22,27 +50,13 @@ def change_arrays(changes: Sequence[Change]) -> list[Sequence[Any]]:
     audit: list[tuple[Any, ...]] = []
     for change in changes:
         run_id = change.run_id
-        fresh = encode.is_new(change)
-        statuses, attempt = encode.fence_values(change)
-        event_count, checkpoint_count = len(change.events), len(change.checkpoints)
-        base = encode.base_sequence(change)
-        fence = (run_id, fresh, statuses, attempt, base, event_count, checkpoint_count)
-        runs.append((*fence, *encode.run_values(change.run, same_instant, fresh=fresh)))
-        for behind, event in zip(reversed(range(event_count)), change.events, strict=True):
-            events.append((run_id, behind, *encode.event_values(event, same_instant)))
-        rows = encode.checkpoint_rows(change, same_instant)
-        for behind, row in zip(reversed(range(checkpoint_count)), rows, strict=True):
-            checkpoints.append((run_id, behind, *row))
         if change.plan is not None:
             plans.append((run_id, change.plan.digest, change.plan.content))
-        tasks += ((run_id, *encode.task_values(t, same_instant)) for t in change.open_tasks)
+        tasks += ((run_id, *encode.task_values(task, same_instant)) for task in change.open_tasks)
         jobs += ((run_id, *encode.job_values(job, same_instant)) for job in change.jobs)
         cleared += ((run_id, kind) for kind in encode.cleared_kinds(change))
         audit += ((run_id, *encode.audit_values(record, same_instant)) for record in change.audit)
     return [
-        *_columns(runs, _RUN),
-        *_columns(events, _EVENT),
-        *_columns(checkpoints, _CHECKPOINT),
         *_columns(plans, _PLAN),
         *_columns(tasks, _TASK),
         *_columns(jobs, _JOB),

@@ -39,7 +39,7 @@ class Connector:
         }
 
     async def open_committer(self) -> Connection:
-        """Open a connection for change_batch.
+        """Open a connection for batches.
 
         A statement planned on empty tables would scan them for ever after; here the planner has
         nothing but index lookups to choose from, and chooses once.

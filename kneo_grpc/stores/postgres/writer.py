@@ -13,7 +13,7 @@ from kneo_grpc.stores import changes as encode
 from kneo_grpc.stores.batching import BatchResult
 from kneo_grpc.stores.codec import dump_json, same_instant
 from kneo_grpc.stores.postgres import errors
-from kneo_grpc.stores.postgres.arrays import change_arrays
+from kneo_grpc.stores.postgres.arrays import has_rest, history_arrays, rest_arrays
 from kneo_grpc.stores.postgres.connect import Connection, Connector
 
 _TRIES = 4
@@ -33,6 +33,7 @@ class Writer:
     def __init__(self, connector: Connector, statements: Mapping[str, str], *, lanes: int) -> None:
         self._connector = connector
         self._statements = statements
+        self._history_batch, self._whole_batch = batch_statements(statements)
         self._connections: list[Connection | None] = [None] * (lanes + 1)
         self._heartbeat = asyncio.Lock()
 
@@ -164,7 +165,11 @@ class Writer:
     async def _run_batch(
         self, connection: Connection, changes: Sequence[Change]
     ) -> dict[RunId, Outcome]:
-        landed = await connection.fetch(self._statements["change_batch"], *change_arrays(changes))
+        arguments = history_arrays(changes)
+        if any(has_rest(change) for change in changes):
+            landed = await connection.fetch(self._whole_batch, *arguments, *rest_arrays(changes))
+        else:
+            landed = await connection.fetch(self._history_batch, *arguments)
         return {
             row["id"]: Outcome(
                 kind=OutcomeKind.APPLIED,
@@ -173,6 +178,13 @@ class Writer:
             )
             for row in landed
         }
+
+
+def batch_statements(statements: Mapping[str, str]) -> tuple[str, str]:
+    """Return the statement for Changes of nothing but history, and the one for all."""
+    history, rest = statements["batch_history"], statements["batch_rest"]
+    end = statements["batch_end"]
+    return f"{history}\n{end}", f"{history}\n{rest}\n{end}"
 
 
 def _refusal(change: Change) -> Outcome:

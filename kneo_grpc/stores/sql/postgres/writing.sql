@@ -1,4 +1,7 @@
--- name: change_batch
+-- A batch is one statement, put together by the writer: batch_history, batch_rest where any of its
+-- Changes has more than history, batch_end. Parts without rows cost time too.
+
+-- name: batch_history
 -- Lands many Changes of different runs, sorted by run id, in one statement and one round trip.
 -- Returns the runs whose fence held, with their new counters; of the others no row lands, because
 -- every part joins `landed`. The array of a run's checkpoints or events carries each one's distance
@@ -93,7 +96,10 @@ new_checkpoints as (
     metadata, created_at
   )
   join landed on landed.id = given.run_id
-),
+)
+
+-- name: batch_rest
+,
 new_plans as (
   insert into plans (digest, content)
   select given.digest, given.content
@@ -150,6 +156,8 @@ new_audit as (
   ) as given (change_id, id, event_type, run_id, continuation_id, actor, metadata, created_at)
   join landed on landed.id = given.change_id
 )
+
+-- name: batch_end
 select id, event_sequence, checkpoint_sequence from landed;
 
 -- name: run_lock

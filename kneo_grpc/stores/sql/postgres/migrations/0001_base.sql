@@ -35,7 +35,7 @@ create table runs (
   started_at timestamptz,
   completed_at timestamptz,
   deadline_at timestamptz
-) with (fillfactor = 70);
+) with (fillfactor = 45);
 
 -- The usual order of a list is updated_at, which every step changes; an index on it would cost
 -- each step an entry in every index of the table. updated_slot is the same instant in units of ten
@@ -100,7 +100,7 @@ create table jobs (
   lease_expires_at timestamptz,
   created_at timestamptz not null,
   primary key (run_id, kind, subject)
-) with (fillfactor = 70);
+) with (fillfactor = 45);
 
 create index jobs_by_due on jobs (due_at);
 create index jobs_by_owner on jobs (lease_owner) where lease_owner is not null;

@@ -1,0 +1,33 @@
+"""Fixtures that several test folders share."""
+
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+# Tests import each other's tools as `tests.…`, however pytest was started.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.postgres import Cluster, cluster
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server of the session's own."""
+    with cluster() as server:
+        yield server
+
+
+@pytest.fixture
+async def postgres_dsn(postgres_cluster: Cluster) -> AsyncIterator[str]:
+    """An empty database of the test's own."""
+    name = postgres_cluster.next_name()
+    admin = await asyncpg.connect(postgres_cluster.dsn())
+    await admin.execute(f"create database {name}")
+    await admin.close()
+    yield postgres_cluster.dsn(name)
+    admin = await asyncpg.connect(postgres_cluster.dsn())
+    await admin.execute(f"drop database {name} with (force)")
+    await admin.close()

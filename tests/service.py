@@ -1,0 +1,172 @@
+"""A real service in this process, for tests: its specs, its users' code, and stubs to it."""
+
+import importlib
+import json
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import grpc
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.message import Message
+
+from kneo_grpc._gen.kneo.v1 import (
+    health_pb2_grpc,
+    human_task_pb2_grpc,
+    run_pb2_grpc,
+    run_result_pb2,
+    spec_pb2_grpc,
+)
+from kneo_grpc.api.server import ApiServer
+from kneo_grpc.app.settings import Settings
+from kneo_grpc.app.wiring import Platform, build_platform
+
+CODE = """
+import asyncio, os, threading, time
+from kneo_grpc.ports.code import call_context
+
+CALLS = []
+GATE = threading.Event()
+
+def note(text):
+    context = call_context.get()
+    CALLS.append((context.step_path, context.idempotency_key, context.attempt))
+    return text + "."
+
+def broken(text):
+    raise ValueError("the step broke")
+
+def exits(text):
+    raise SystemExit(3)
+
+def number(text):
+    return 42
+
+def slow(text):
+    time.sleep(2)
+    return text
+
+def burn(text):
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        pass
+    return text
+
+def gated(text):
+    GATE.wait(20)
+    return text
+
+async def waits(text):
+    await asyncio.sleep(30)
+    return text
+"""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A real server on a Unix socket, and stubs to it."""
+
+    platform: Platform
+    channel: grpc.aio.Channel
+    runs: Any
+    tasks: Any
+    specs: Any
+    health: Any
+
+
+def function_spec(*names: str, **step_fields: dict[str, Any]) -> dict[str, Any]:
+    """A workflow of function steps; step_fields by step id add fields such as on_error."""
+    return {
+        "version": "v1",
+        "agent": {"name": "root"},
+        "workflow": {
+            "type": "sequential",
+            "name": "functions",
+            "steps": [
+                {"id": name, "kind": "function", "ref": name, **step_fields.get(name, {})}
+                for name in names
+            ],
+        },
+        "components": {
+            "functions": {name: {"implementation": f"kneo_test_code.{name}"} for name in names}
+        },
+    }
+
+
+def human_spec(**human: Any) -> dict[str, Any]:
+    """A workflow with one human step before one agent step."""
+    return {
+        "version": "v1",
+        "agent": {"name": "root"},
+        "workflow": {
+            "type": "sequential",
+            "name": "asks",
+            "steps": [
+                {"id": "ask", "kind": "human", "ref": "boss"},
+                {"id": "answer", "kind": "agent", "ref": "root"},
+            ],
+        },
+        "components": {"humans": {"boss": {"description": "Well?", **human}}},
+    }
+
+
+async def open_service(settings: Settings, folder: Path) -> AsyncIterator[Service]:
+    platform = build_platform(settings)
+    await platform.start()
+    address = f"unix:{folder}/api.sock"
+    server = ApiServer(
+        servicers=platform.servicers(),
+        interceptor=platform.interceptor(),
+        addresses=(address,),
+    )
+    await server.start()
+    async with grpc.aio.insecure_channel(address) as channel:
+        yield Service(
+            platform=platform,
+            channel=channel,
+            runs=run_pb2_grpc.RunServiceStub(channel),
+            tasks=human_task_pb2_grpc.HumanTaskServiceStub(channel),
+            specs=spec_pb2_grpc.SpecServiceStub(channel),
+            health=health_pb2_grpc.HealthServiceStub(channel),
+        )
+    await server.stop(timedelta(0))
+    await platform.stop()
+
+
+def import_code(folder: Path) -> Iterator[ModuleType]:
+    """Write and import the users' code; release its waiting threads at the end."""
+    (folder / "kneo_test_code.py").write_text(textwrap.dedent(CODE))
+    importlib.invalidate_caches()
+    sys.modules.pop("kneo_test_code", None)
+    module = importlib.import_module("kneo_test_code")
+    yield module
+    module.GATE.set()
+    sys.modules.pop("kneo_test_code", None)
+
+
+def create(text: str = "hi", **fields: Any) -> run_result_pb2.CreateRunRequest:
+    """A create request; fields as in JSON."""
+    return ParseDict({"input": text, **fields}, run_result_pb2.CreateRunRequest())
+
+
+def data(message: Message) -> dict[str, Any]:
+    """A message as its JSON."""
+    return MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+
+
+async def failure(call: Awaitable[Any]) -> tuple[grpc.StatusCode, dict[str, Any]]:
+    """Await a call that must fail; return its code and its JSON error."""
+    try:
+        answer = await call
+    except grpc.aio.AioRpcError as error:
+        trailers = dict(error.trailing_metadata())
+        body = json.loads(trailers["x-kneo-error-json"])
+        return error.code(), {**body, "http": int(trailers["x-kneo-http-status"])}
+    raise AssertionError(f"the call succeeded: {answer}")
