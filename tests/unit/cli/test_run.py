@@ -1,0 +1,166 @@
+"""kneo run."""
+
+import json
+
+import pytest
+
+from kneo_grpc.domain.errors import QueueFull, SpecInvalid
+
+COMPLETED = {"run_id": "run_1", "status": "completed", "output_text": "Final answer: hi"}
+BLOCKED = {
+    "run_id": "run_1",
+    "status": "blocked",
+    "continuation_id": "cont_1",
+    "continuation_ids": ["cont_1"],
+    "metadata": {"pending_human_request": {"type": "approval", "prompt": "Publish [it]?"}},
+}
+FAILED = {
+    "run_id": "run_1",
+    "status": "failed",
+    "error": {"type": "RetryTimeoutError", "message": "the step took too long"},
+}
+
+
+def test_options_may_stand_after_the_path_or_before_it(kneo, backend, spec_path):
+    backend.answers["create_run"] = COMPLETED
+    path = str(spec_path)
+    after = kneo("run", path, "--input", "hi", "--target", "agent", "--env", "dev")
+    before = kneo("run", "--target", "agent", "-i", "hi", "--env", "dev", path)
+    assert (after.exit_code, before.exit_code) == (0, 0)
+    body = {"input": "hi", "spec_path": path, "target": "agent", "environment": "dev"}
+    assert backend.calls == [("create_run", (body,)), ("create_run", (body,))]
+
+
+def test_the_target_is_the_workflow_and_a_session_can_be_named(kneo, backend, spec_path):
+    backend.answers["create_run"] = COMPLETED
+    kneo("run", str(spec_path), "--input", "", "--session-id", "talk")
+    ((_, (body,)),) = backend.calls
+    assert body == {
+        "input": "",
+        "spec_path": str(spec_path),
+        "target": "workflow",
+        "session_id": "talk",
+    }
+
+
+def test_a_completed_run_leaves_only_its_output_on_stdout(kneo, backend, spec_path):
+    backend.answers["create_run"] = COMPLETED
+    result = kneo("run", str(spec_path), "-i", "hi")
+    assert result.stdout == "Final answer: hi\n"
+    assert result.stderr == "run_1 completed\n"
+
+
+def test_output_cannot_steer_the_terminal(kneo, backend, spec_path):
+    backend.answers["create_run"] = {**COMPLETED, "output_text": "a\x1b[2J\tb\x9b\n"}
+    assert kneo("run", str(spec_path), "-i", "hi").stdout == "a[2J\tb\n\n"
+
+
+def test_json_is_all_of_stdout(kneo, backend, spec_path):
+    backend.answers["create_run"] = BLOCKED
+    result = kneo("run", str(spec_path), "-i", "hi", "--json")
+    assert json.loads(result.stdout) == BLOCKED
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_a_blocked_run_shows_the_question_and_how_to_answer(kneo, backend, spec_path):
+    backend.answers["create_run"] = BLOCKED
+    result = kneo("run", str(spec_path), "-i", "hi")
+    assert result.exit_code == 0
+    assert "Publish [it]?" in result.stdout
+    assert "kneo human resume cont_1 --approve\n" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("request_part", "answer"),
+    [
+        ({"type": "selection", "options": ["a b", "c"]}, "--select 'a b'"),
+        ({"type": "selection", "options": ["a", "c"], "default_option": "c"}, "--select c"),
+        ({"type": "freeform"}, "--provide TEXT"),
+    ],
+)
+def test_the_answer_shown_fits_the_question(kneo, backend, spec_path, request_part, answer):
+    backend.answers["create_run"] = {**BLOCKED, "metadata": {"request": request_part}}
+    result = kneo("run", str(spec_path), "-i", "hi")
+    assert f"kneo human resume cont_1 {answer}\n" in result.stdout
+
+
+def test_every_waiting_task_is_named(kneo, backend, spec_path):
+    backend.answers["create_run"] = {**BLOCKED, "continuation_ids": ["cont_1", "cont_2"]}
+    result = kneo("run", str(spec_path), "-i", "hi")
+    assert "resume cont_1 " in result.stdout
+    assert "resume cont_2 " in result.stdout
+
+
+def test_what_to_do_next_names_the_service_again(kneo, backend, spec_path):
+    backend.answers["create_run"] = BLOCKED
+    result = kneo("run", str(spec_path), "-i", "hi", "--service-url", "http://localhost:8000")
+    assert "resume cont_1 --approve --service-url http://localhost:8000\n" in result.stdout
+
+
+def test_a_run_that_goes_on_is_no_failure(kneo, backend, spec_path):
+    backend.answers["create_run"] = {"run_id": "run_1", "status": "queued"}
+    result = kneo("run", str(spec_path), "-i", "hi")
+    assert result.exit_code == 0
+    assert "kneo runs get run_1\n" in result.stdout
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+@pytest.mark.parametrize("status", ["failed", "cancelled", "expired", "timed_out"])
+def test_a_run_that_ended_badly_exits_with_1(kneo, backend, spec_path, status, options):
+    backend.answers["create_run"] = {**FAILED, "status": status}
+    assert kneo("run", str(spec_path), "-i", "hi", *options).exit_code == 1
+
+
+def test_a_failed_run_tells_why_on_stderr(kneo, backend, spec_path):
+    backend.answers["create_run"] = FAILED
+    result = kneo("run", str(spec_path), "-i", "hi")
+    assert result.stdout == ""
+    assert result.stderr == ("error: run_1 failed: the step took too long (RetryTimeoutError)\n")
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_refused_spec_is_told_line_by_line(kneo, backend, spec_path, options):
+    backend.answers["create_run"] = SpecInvalid(
+        "the spec has 1 error",
+        diagnostics=[
+            {
+                "code": "E_UNKNOWN_TOOL",
+                "severity": "error",
+                "message": "no tool nope",
+                "path": "agent.tools.include[0]",
+                "line": 5,
+                "column": 15,
+                "suggestion": "register it",
+            }
+        ],
+    )
+    result = kneo("run", str(spec_path), "-i", "hi", *options)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines() == [
+        "error: the spec has 1 error (spec_invalid)",
+        f"{spec_path}:5:15 error E_UNKNOWN_TOOL no tool nope (agent.tools.include[0])",
+        "  hint: register it",
+    ]
+
+
+def test_an_expected_failure_is_one_line(kneo, backend, spec_path):
+    backend.answers["create_run"] = QueueFull("as many runs are waiting as may")
+    result = kneo("run", str(spec_path), "-i", "hi")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "error: as many runs are waiting as may (queue_full)\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run",),
+        ("run", "missing.yaml", "-i", "hi"),
+        ("run", "{spec}"),
+        ("run", "{spec}", "-i", "hi", "--target", "tool"),
+        ("run", "{spec}", "-i", "hi", "--wrong"),
+    ],
+)
+def test_wrong_usage_exits_with_2(kneo, backend, spec_path, words):
+    result = kneo(*(word.format(spec=spec_path) for word in words))
+    assert result.exit_code == 2
+    assert backend.calls == []
