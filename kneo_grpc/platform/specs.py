@@ -12,7 +12,7 @@ from typing import Any
 from kneo_grpc.domain.diagnostic import Diagnostic, Severity
 from kneo_grpc.domain.errors import InvalidInput, NotFound, SpecInvalid, SpecPathConfined
 from kneo_grpc.domain.ids import PlanDigest
-from kneo_grpc.domain.plan import Plan, decode_plan, encode_plan
+from kneo_grpc.domain.plan import Plan, ToolPlan, decode_plan, encode_plan
 from kneo_grpc.ports.code import Code, CodeMissing, CodeNotAllowed
 from kneo_grpc.ports.store import Store
 from kneo_grpc.spec import compile as compiler
@@ -137,15 +137,23 @@ class Specs:
             document = self._document(source, text)
         except SpecInvalid as error:
             return [_diagnostic(item) for item in error.details["diagnostics"]]
-        return validate(document, known_tools=frozenset(self._code.tools()))
+        return validate(document, known_tools=self._known_tools())
 
     def _compile(self, source: SpecSource, text: bytes | None) -> CompiledSpec:
         document = self._document(source, text)
-        known_tools = frozenset(self._code.tools())
-        plan = compiler.compile_spec(document, known_tools=known_tools).plan
+        plan = compiler.compile_spec(document, known_tools=self._known_tools()).plan
         self._find_code(plan)
         digest, content = encode_plan(plan)
         return CompiledSpec(plan=plan, digest=digest, content=content)
+
+    def _known_tools(self) -> Mapping[str, ToolPlan]:
+        """Return the registered tools; a plan that uses one holds its definition."""
+        return {
+            tool.name: ToolPlan(
+                name=tool.name, description=tool.description, parameters=tool.parameters
+            )
+            for tool in self._code.tools().values()
+        }
 
     def _find_code(self, plan: Plan) -> None:
         """Refuse a plan whose code this process must not or cannot import."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from kneo_grpc.agents import machine as agents
 from kneo_grpc.domain.ids import RunId
-from kneo_grpc.domain.plan import AgentPlan, Plan, ToolPlan
+from kneo_grpc.domain.plan import AgentPlan, Plan
 from kneo_grpc.engine.machine import preview
 from kneo_grpc.engine.messages import Note, RunStep, StepCompleted, StepFailed
 from kneo_grpc.platform.threads import CodeExit, StepThreads
@@ -91,7 +91,7 @@ class StepExecutor:
                     ModelMessage(role=message.role, content=message.content)
                     for message in wish.messages
                 ],
-                tools=[self._tool_plan(plan, name) for name in wish.tools],
+                tools=[plan.tools[name] for name in wish.tools],
                 planning=wish.planning,
             )
         )
@@ -127,8 +127,7 @@ class StepExecutor:
             )
         notes.append(Note(type="tool_call_started", fields=fields))
         try:
-            declared = plan.tools.get(name)
-            handler = self._code.tool(name, declared.implementation if declared else None)
+            handler = self._code.tool(name, plan.tools[name].implementation)
             result = await self._call(call.context(wish.index), handler, dict(wish.call.arguments))
         except Exception as error:
             logger.warning("tool failed", extra={"tool": name, "error": type(error).__name__})
@@ -138,15 +137,6 @@ class StepExecutor:
             return agents.ToolReturned(call_id=wish.call.id, text=_tool_error(str(error)))
         notes.append(Note(type="tool_call_completed", fields=fields))
         return agents.ToolReturned(call_id=wish.call.id, text=_text(result))
-
-    def _tool_plan(self, plan: Plan, name: str) -> ToolPlan:
-        declared = plan.tools.get(name)
-        if declared is not None:
-            return declared
-        registered = self._code.tools()[name]
-        return ToolPlan(
-            name=name, description=registered.description, parameters=registered.parameters
-        )
 
     async def _call(self, context: CallContext, code: Callable[..., Any], argument: Any) -> Any:
         """Call users' code: coroutine functions here, all others in a thread."""

@@ -1,3 +1,5 @@
+-- What all migrations make together; a test compares. Not used at run time.
+
 create table if not exists schema_migrations (
   version integer primary key,
   name text not null,
