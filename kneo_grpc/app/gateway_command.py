@@ -16,9 +16,9 @@ from kneo_grpc.integrations.clock import SystemClock
 def render_config(
     *, host: str, port: int | None, tls_port: int | None, upstreams: list[str]
 ) -> str:
-    """Return Envoy's configuration. upstreams: Unix socket paths. Raises StartRefused."""
+    """Return Envoy's configuration. upstreams: `unix:/path` or `IP:port`. Raises StartRefused."""
     settings = read_settings(environment())
-    paths = tuple(Path(path) for path in upstreams)
+    paths = _upstreams(upstreams)
     return render(
         gateway_settings(
             host=host, port=port, tls_port=tls_port, upstreams=paths, settings=settings
@@ -31,7 +31,7 @@ def run_gateway(*, host: str, port: int | None, tls_port: int | None, upstreams:
     try:
         settings = read_settings(environment())
         configure_logs(settings.log_level)
-        paths = tuple(Path(path) for path in upstreams)
+        paths = _upstreams(upstreams)
         told = gateway_settings(
             host=host, port=port, tls_port=tls_port, upstreams=paths, settings=settings
         )
@@ -40,6 +40,12 @@ def run_gateway(*, host: str, port: int | None, tls_port: int | None, upstreams:
         print(f"error: {error.message} ({error.reason})", file=sys.stderr)
         return 1
     return 0
+
+
+def _upstreams(words: list[str]) -> tuple[Path | str, ...]:
+    return tuple(
+        Path(word.removeprefix("unix:")) if word.startswith("unix:") else word for word in words
+    )
 
 
 async def _run(envoy: EnvoyProcess) -> None:

@@ -125,7 +125,7 @@ def gateway_settings(
     host: str,
     port: int | None,
     tls_port: int | None,
-    upstreams: tuple[Path, ...],
+    upstreams: tuple[Path | str, ...],
     settings: Settings,
     tls_cert: Path | None = None,
     tls_key: Path | None = None,

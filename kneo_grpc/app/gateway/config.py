@@ -1,5 +1,7 @@
 """Envoy's whole configuration, built as data and dumped: no value can change the YAML's shape."""
 
+import ipaddress
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -44,6 +46,22 @@ def _check(settings: GatewaySettings) -> None:
         raise StartRefused(f"the contract's descriptor is missing: {settings.descriptor}")
 
 
+def _upstream_address(upstream: Path | str) -> Config:
+    if isinstance(upstream, Path):
+        return {"pipe": {"path": str(upstream)}}
+    host, _, port = upstream.rpartition(":")
+    try:
+        address = str(
+            ipaddress.ip_address("127.0.0.1" if host == "localhost" else host.strip("[]"))
+        )
+        number = int(port)
+    except ValueError:
+        raise StartRefused(f"upstream {upstream!r} is not of the form IP:port") from None
+    if not 0 < number < 65536:
+        raise StartRefused(f"upstream {upstream!r}: there is no such port")
+    return {"socket_address": {"address": address, "port_value": number}}
+
+
 def _admin(settings: GatewaySettings) -> Config | None:
     if settings.admin_socket is not None:
         return {"address": {"pipe": {"path": str(settings.admin_socket), "mode": 0o600}}}
@@ -72,7 +90,7 @@ def _cluster(settings: GatewaySettings) -> Config:
     # Far above what the service admits: it answers queue_full itself, with a reason.
     limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), 16_384)
     endpoints = [
-        {"endpoint": {"address": {"pipe": {"path": str(path)}}}} for path in settings.upstreams
+        {"endpoint": {"address": _upstream_address(upstream)}} for upstream in settings.upstreams
     ]
     # Neither health checks nor outlier ejection: /livez must reach a service that is not ready.
     return {

@@ -14,7 +14,8 @@ class GatewaySettings:
     """What the gateway serves, and where.
 
     host: an IP address, or localhost for 127.0.0.1. port, tls_port: None means no such listener.
-    upstreams: Unix socket paths of the service's processes. descriptor: the compiled contract.
+    upstreams: the service's processes, a Path for a Unix socket, else `IP:port`. descriptor: the
+    compiled contract.
     services: full protobuf names, such as kneo.v1.RunService, that are offered as JSON.
     admin_port: on 127.0.0.1; None or 0 means none. admin_socket: Envoy's admin on a Unix socket.
     cors_origins: such as https://console.example.org; `*` allows all.
@@ -27,7 +28,7 @@ class GatewaySettings:
     tls_port: int | None = None
     certificate: Path | None = None
     private_key: Path | None = None
-    upstreams: tuple[Path, ...]
+    upstreams: tuple[Path | str, ...]
     descriptor: Path
     services: tuple[str, ...]
     admin_port: int | None = None
