@@ -105,8 +105,7 @@ async def test_native_errors_keep_their_details(gateway: Any) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.GetRun(run_pb2.GetRunRequest(run_id="missing"))
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-    status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]  # AioRpcError has what
-    it reads
+    status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]  # it has what is read
     assert b"not_found" in status.details[0].value
 
 
