@@ -34,3 +34,8 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench $(ARGS)
+
+# Records the present contract as the one that must not break.
+.PHONY: baseline
+baseline: $(STAMP)
+	$(BIN)/buf build proto -o proto/baseline.binpb

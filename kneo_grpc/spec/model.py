@@ -293,19 +293,19 @@ def _steps(value: Any) -> Any:
 Steps = Annotated[list[Step], Field(min_length=1), BeforeValidator(_steps)]
 
 
-class _Common(Shape):
+class _Workflow(Shape):
     name: Name | None = None
     description: str | None = None
 
 
-class SequentialWorkflow(_Common):
+class SequentialWorkflow(_Workflow):
     """Steps one after the other."""
 
     type: Literal["sequential"]
     steps: Steps
 
 
-class GraphWorkflow(_Common):
+class GraphWorkflow(_Workflow):
     """Nodes joined by edges."""
 
     type: Literal["graph"]
@@ -315,7 +315,7 @@ class GraphWorkflow(_Common):
     max_steps: int = 50
 
 
-class ConcurrentWorkflow(_Common):
+class ConcurrentWorkflow(_Workflow):
     """Participants side by side."""
 
     type: Literal["concurrent"]
@@ -330,7 +330,7 @@ class Selector(Shape):
     sequence: list[Ref] = []
 
 
-class HandoffWorkflow(_Common):
+class HandoffWorkflow(_Workflow):
     """Participants that hand over to each other."""
 
     type: Literal["handoff"]
@@ -339,7 +339,7 @@ class HandoffWorkflow(_Common):
     max_iterations: Annotated[int, Field(ge=1)] | None = None
 
 
-class GroupChatWorkflow(_Common):
+class GroupChatWorkflow(_Workflow):
     """Participants that talk in rounds."""
 
     type: Literal["group-chat"]
