@@ -13,6 +13,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.postgres import Cluster, cluster
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "write the files below tests/gateway/golden anew; review their difference"
+    parser.addoption("--rewrite-golden", action="store_true", help=text)
+
+
 @pytest.fixture(scope="session")
 def postgres_cluster() -> Iterator[Cluster]:
     """A PostgreSQL server of the session's own."""

@@ -59,8 +59,10 @@ def open_commands(plan: Plan, state: State) -> tuple[Command, ...]:
     turn = _Machine(plan, state)
     commands: list[Command] = []
     for path, active in state.active.items():
-        if active.phase in ("running", "retry"):
+        if active.phase == "running":
             commands.append(turn.run_command(path, active))
+        elif active.phase == "retry":
+            commands.append(WaitRetry(path=path, attempt=active.attempt))
     return tuple(commands)
 
 

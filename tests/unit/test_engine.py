@@ -226,6 +226,14 @@ def test_a_process_that_takes_over_is_given_the_step_under_way() -> None:
     assert list(open_commands(run.plan, run.state)) == run.commands
 
 
+def test_a_process_that_takes_over_a_retry_waits_for_it() -> None:
+    run = Runner(plan_of(step("a", on_error="retry", max_retries=1)))
+    run.fail()
+    assert list(open_commands(run.plan, run.state)) == run.commands
+    run.tell(RetryDue(path="a#1"))
+    assert list(open_commands(run.plan, run.state)) == run.commands
+
+
 STEPS = st.lists(
     st.builds(
         lambda name, kind, on_error, retries, enabled: step(
