@@ -17,6 +17,8 @@ JSON_BYTES_MAX = 4200
 """Of the error's JSON; together with the status details it stays below the 8 KB of trailers."""
 DETAIL_BYTES_MAX = 1300
 TEXT_CHARS_MAX = 500
+RETRY_AFTER_SECONDS = 1
+"""When to ask again a service that is unavailable and does not say; as the gateway's own replies."""
 HTTP_STATUS = "x-kneo-http-status"
 ERROR_JSON = "x-kneo-error-json"
 
@@ -53,6 +55,8 @@ def trailers(error: errors.KneoError, request_id: str) -> tuple[tuple[str, str |
         ("x-request-id", request_id),
     ]
     retry_after = error.details.get("retry_after")
+    if retry_after is None and isinstance(error, errors.Unavailable):
+        retry_after = RETRY_AFTER_SECONDS
     if retry_after is not None:
         found.append(("retry-after", str(retry_after)))
     if isinstance(error, errors.Unauthenticated):

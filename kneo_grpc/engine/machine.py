@@ -9,6 +9,7 @@ from kneo_grpc.engine.kinds import KINDS
 from kneo_grpc.engine.messages import (
     AskHuman,
     Command,
+    Continued,
     Decision,
     Ended,
     Event,
@@ -30,7 +31,8 @@ REJECTED = "Rejected by human reviewer: "
 
 def decide(plan: Plan, state: State, event: Event) -> Decision:
     """Return what follows from an event. Raises EventRefused; the state given stays as it is."""
-    if state.status in TERMINAL:
+    goes_on = isinstance(event, Continued) and state.status is RunStatus.FAILED
+    if state.status in TERMINAL and not goes_on:
         raise EventRefused(f"the run is {state.status}")
     turn = _Machine(plan, state)
     match event:
@@ -46,6 +48,8 @@ def decide(plan: Plan, state: State, event: Event) -> Decision:
             turn.human_answered(event)
         case Ended():
             turn.end(event)
+        case Continued():
+            turn.go_on()
     return turn.decision()
 
 
@@ -103,7 +107,8 @@ class _Machine(Turn):
         self.notes.extend(event.notes)
         executed = self.step_of(active, active.executes)
         self.note_agent("run_failed", active, error=event.message)
-        if event.retriable and active.attempt <= executed.max_retries:
+        retries = active.attempt - active.retries_from
+        if event.retriable and retries < executed.max_retries:
             following = replace(active, attempt=active.attempt + 1, phase="retry")
             self.put_active(event.path, following)
             self.note(
@@ -126,7 +131,13 @@ class _Machine(Turn):
             )
             self.commands.append(WaitRetry(path=event.path, attempt=following.attempt))
             return
+        before = self.state
         self.give_up(event.path, active, event.error_type, event.message)
+        if self.state.status is RunStatus.FAILED:
+            # What was open stays open, so that a continue repeats no step that completed.
+            failed = replace(active, executes=active.step_id)
+            interrupted = {**before.active, event.path: failed}
+            self.state = replace(self.state, frames=before.frames, interrupted=interrupted)
 
     def retry_due(self, path: str) -> None:
         active = replace(self.waiting(path, "retry"), phase="running")
@@ -160,6 +171,32 @@ class _Machine(Turn):
         )
         output = answer_text(event, active.text)
         self.finish_step(event.path, active, output, {"decision": event.decision.value})
+
+    def go_on(self) -> None:
+        if not self.state.interrupted:
+            raise EventRefused("no step of the run failed")
+        context = {"failed_step": self.state.failed_step, "resume_input": self.state.failed_input}
+        active = {
+            path: item if item.phase != "running" else replace(item, retries_from=item.attempt)
+            for path, item in self.state.interrupted.items()
+        }
+        self.state = replace(
+            self.state,
+            status=RunStatus.RUNNING,
+            active=active,
+            interrupted={},
+            error=None,
+            failed_step=None,
+            failed_input=None,
+        )
+        root = self.plan.root(self.state.target)
+        self.mark("replay_context", workflow=root, metadata=dict(context))
+        self.note(
+            "workflow_resumed",
+            workflow_name=None if root.implicit else root.name,
+            metadata={"start_index": self.state.frames[""].position, "continued": True},
+        )
+        self.commands.extend(open_commands(self.plan, self.state))
 
     def end(self, event: Ended) -> None:
         kinds = {

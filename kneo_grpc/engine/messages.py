@@ -77,7 +77,12 @@ class Ended:
     message: str
 
 
-Event = Started | StepCompleted | StepFailed | RetryDue | HumanAnswered | Ended
+@dataclass(frozen=True, slots=True)
+class Continued:
+    """A failed run shall go on with the step that failed."""
+
+
+Event = Continued | Started | StepCompleted | StepFailed | RetryDue | HumanAnswered | Ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,7 @@ class ActiveStep:
     phase: running (somebody executes it), human (waits for a person), retry (waits for its next
     attempt) or nested
     (waits for the workflow that it opened). attempt: 1-based, within this iteration.
+    retries_from: the attempt from which the step's retries are counted; a continue starts anew.
     executes: id of the step whose code runs; the fallback's id where a fallback took the place.
     """
 
@@ -46,6 +47,7 @@ class ActiveStep:
     text: str
     phase: str
     attempt: int = 1
+    retries_from: int = 1
     iteration: int = 1
 
 
@@ -54,7 +56,7 @@ class State:
     """Where a run stands.
 
     frames, active: by step path, "" for the root frame; a nested workflow's frame has the path of
-    its step.
+    its step. interrupted: what was active when the run failed; a continue goes on from there.
     """
 
     format: int = STATE_FORMAT
@@ -63,6 +65,7 @@ class State:
     input: str
     frames: Mapping[str, Frame] = field(default_factory=dict)
     active: Mapping[str, ActiveStep] = field(default_factory=dict)
+    interrupted: Mapping[str, ActiveStep] = field(default_factory=dict)
     visited_steps: tuple[str, ...] = ()
     visited_nodes: tuple[str, ...] = ()
     failed_step: str | None = None

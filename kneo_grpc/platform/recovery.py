@@ -41,7 +41,7 @@ class Recovery:
             failed_step=state.failed_step,
             next_step_index=frame.position if frame else 0,
             resume_input=_resume_input(run, state),
-            can_continue=run.status is RunStatus.FAILED and bool(state.failed_step),
+            can_continue=run.status is RunStatus.FAILED and bool(state.interrupted),
             can_replay=True,  # the plan is stored with every run
         )
 

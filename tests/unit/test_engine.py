@@ -12,6 +12,7 @@ from kneo_grpc.engine.machine import decide, open_commands
 from kneo_grpc.engine.messages import (
     AskHuman,
     Command,
+    Continued,
     Decision,
     Ended,
     EventRefused,
@@ -232,6 +233,35 @@ def test_a_process_that_takes_over_a_retry_waits_for_it() -> None:
     assert list(open_commands(run.plan, run.state)) == run.commands
     run.tell(RetryDue(path="a#1"))
     assert list(open_commands(run.plan, run.state)) == run.commands
+
+
+def test_a_continue_goes_on_with_the_failed_step_and_repeats_no_other() -> None:
+    inner = WorkflowPlan(name="i", kind="sequential", steps=(step("x"), step("y", max_retries=1)))
+    run = Runner(plan_of(step("a"), step("n", "workflow", ref="inner"), inner=inner))
+    run.complete("one")
+    run.complete("deep")
+    run.fail()
+    run.tell(RetryDue(path="n#1/y#1"))
+    run.fail()
+    assert run.state.status is RunStatus.FAILED
+    run.tell(Continued())
+    (again,) = run.commands
+    assert (again.path, again.text, again.attempt) == ("n#1/y#1", "deep", 2)
+    run.fail()
+    assert isinstance(run.commands[0], WaitRetry), "a continue has all the retries anew"
+    run.tell(RetryDue(path="n#1/y#1"))
+    run.complete("out")
+    assert (run.state.status, run.state.output) == (RunStatus.COMPLETED, "out")
+    assert run.state.error is None
+    assert run.state.visited_steps == ("a", "n")
+
+
+@pytest.mark.parametrize("status", [RunStatus.CANCELLED, RunStatus.TIMED_OUT, RunStatus.EXPIRED])
+def test_only_a_failed_run_can_be_continued(status) -> None:
+    run = Runner(plan_of(step("a")))
+    run.tell(Ended(status=status, error_type="t", message="m"))
+    with pytest.raises(EventRefused):
+        run.tell(Continued())
 
 
 STEPS = st.lists(
