@@ -18,7 +18,7 @@ JSON_BYTES_MAX = 4200
 DETAIL_BYTES_MAX = 1300
 TEXT_CHARS_MAX = 500
 RETRY_AFTER_SECONDS = 1
-"""When to ask again a service that is unavailable and does not say; as the gateway's own replies."""
+"""When to ask again a service that is unavailable and does not say, as the gateway does itself."""
 HTTP_STATUS = "x-kneo-http-status"
 ERROR_JSON = "x-kneo-error-json"
 

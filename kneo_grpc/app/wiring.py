@@ -22,6 +22,7 @@ from kneo_grpc.integrations.code import CodeRegistry
 from kneo_grpc.integrations.ids import Uuid7Source
 from kneo_grpc.integrations.models.dummy import DummyModels
 from kneo_grpc.platform.decisions import ChangeWriter, Lease
+from kneo_grpc.platform.endings import Endings
 from kneo_grpc.platform.feed import Feed
 from kneo_grpc.platform.health import Health
 from kneo_grpc.platform.human_tasks import HumanTasks
@@ -138,10 +139,12 @@ def build_platform(
             lease=lease, runs_max=settings.runs_max, retry_backoff=settings.retry_backoff
         ),
     )
+    endings = Endings(store=store, specs=specs, legs=legs, writer=writer)
     runs = Runs(
         store=store,
         specs=specs,
         legs=legs,
+        endings=endings,
         writer=writer,
         idempotency=idempotency,
         clock=clock,

@@ -25,8 +25,9 @@ from kneo_grpc.domain.run import (
     TraceEvent,
 )
 from kneo_grpc.engine.messages import AskHuman, Decision, Mark
-from kneo_grpc.engine.state import State, write_state
+from kneo_grpc.engine.state import State, initial, read_state, write_state
 from kneo_grpc.ports.clock import Clock, IdSource
+from kneo_grpc.ports.store import LoadedState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +195,13 @@ class ChangeWriter:
             started_at=run.started_at or now,
             completed_at=now if state.status in TERMINAL else None,
         )
+
+
+def state_after(run: Run, loaded: LoadedState) -> State:
+    """Return the engine's state of a run; one that was never executed is at its beginning."""
+    if loaded.checkpoint_sequence == 0:
+        return initial(run.target, run.input_text)
+    return read_state(loaded.state)
 
 
 def request_data(request: HumanRequest) -> dict[str, Any]:

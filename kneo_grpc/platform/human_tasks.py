@@ -35,8 +35,7 @@ from kneo_grpc.domain.run import Run, RunStatus
 from kneo_grpc.engine.machine import decide
 from kneo_grpc.engine.messages import Decision as EngineDecision
 from kneo_grpc.engine.messages import HumanAnswered
-from kneo_grpc.engine.state import read_state
-from kneo_grpc.platform.decisions import ChangeWriter
+from kneo_grpc.platform.decisions import ChangeWriter, state_after
 from kneo_grpc.platform.idempotency import Idempotency
 from kneo_grpc.platform.legs import Key, Legs, numbered, response_of
 from kneo_grpc.platform.runs import CallResult, Runs
@@ -140,7 +139,7 @@ class HumanTasks:
         loaded = await self._store.load_state(run.id)
         if loaded.checkpoint_sequence != run.checkpoint_sequence:
             raise _taken(task, await self._runs.get(run.id))
-        state = read_state(loaded.state)
+        state = state_after(run, loaded)
         event = HumanAnswered(
             path=task.step_path,
             continuation_id=task.id,

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from kneo_grpc.domain.ids import RunId
 from kneo_grpc.domain.run import Run, RunStatus
-from kneo_grpc.engine.state import State, read_state
+from kneo_grpc.engine.state import State
+from kneo_grpc.platform.decisions import state_after
 from kneo_grpc.platform.runs import Runs
 from kneo_grpc.ports.store import Store
 
@@ -33,7 +34,7 @@ class Recovery:
         """Return what is left to do in a run. Raises NotFound."""
         run = await self._runs.get(run_id)
         loaded = await self._store.load_state(run_id)
-        state = read_state(loaded.state)
+        state = state_after(run, loaded)
         frame = state.frames.get("")
         return RecoveryView(
             run=run,

@@ -9,20 +9,19 @@ from typing import Any
 from kneo_grpc.domain.change import (
     AuditRecord,
     ExpectNew,
-    ExpectStatus,
     OutcomeKind,
     StoredPlan,
 )
-from kneo_grpc.domain.errors import NotFound, ResourceLocked
-from kneo_grpc.domain.human import HumanTaskStatus
+from kneo_grpc.domain.errors import NotFound
 from kneo_grpc.domain.ids import AuditId, RunId
 from kneo_grpc.domain.plan import ROOT
 from kneo_grpc.domain.principal import Principal
-from kneo_grpc.domain.run import TERMINAL, Run, RunStatus
+from kneo_grpc.domain.run import Run, RunStatus
 from kneo_grpc.engine.machine import decide
-from kneo_grpc.engine.messages import Ended, Started
-from kneo_grpc.engine.state import initial, read_state
+from kneo_grpc.engine.messages import Started
+from kneo_grpc.engine.state import initial
 from kneo_grpc.platform.decisions import ChangeWriter
+from kneo_grpc.platform.endings import Ending, Endings
 from kneo_grpc.platform.idempotency import Idempotency
 from kneo_grpc.platform.legs import Key, Legs, numbered, response_of
 from kneo_grpc.platform.specs import Specs, SpecSource
@@ -52,10 +51,6 @@ class CallResult:
     replayed: bool = False
 
 
-CANCEL_TRIES = 16
-"""How often a cancellation starts over when a step's commit comes between; each try is a commit."""
-
-
 class Runs:
     """The run use cases. sync_wait: how long a create waits for the run to end or pause."""
 
@@ -65,6 +60,7 @@ class Runs:
         store: Store,
         specs: Specs,
         legs: Legs,
+        endings: Endings,
         writer: ChangeWriter,
         idempotency: Idempotency,
         clock: Clock,
@@ -74,6 +70,7 @@ class Runs:
         self._store = store
         self._specs = specs
         self._legs = legs
+        self._endings = endings
         self._writer = writer
         self._idempotency = idempotency
         self._clock = clock
@@ -168,40 +165,15 @@ class Runs:
 
     async def cancel(self, caller: Principal, run_id: RunId) -> Run:
         """End a run for good; one that has ended is returned as it is. Raises NotFound."""
-        for _ in range(CANCEL_TRIES):
-            run = await self.get(run_id)
-            if run.status in TERMINAL:
-                return run
-            plan = await self._specs.plan(run.plan_digest)
-            loaded = await self._store.load_state(run_id)
-            if loaded.checkpoint_sequence != run.checkpoint_sequence:
-                continue  # a step was committed between the two reads
-            state = read_state(loaded.state)
-            event = Ended(
-                status=RunStatus.CANCELLED,
-                error_type="cancelled",
-                message="Run cancellation requested.",
-            )
-            change = self._writer.write(
-                run=replace(run, attempt=run.attempt + 1),
-                plan=plan,
-                before=state,
-                decision=decide(plan, state, event),
-                expect=ExpectStatus(frozenset({run.status}), attempt=run.attempt),
-            )
-            record = AuditRecord(
-                id=AuditId(self._ids.new("audit")),
-                event_type="run.cancelled",
-                run_id=run_id,
-                actor=caller.name,
-                created_at=self._clock.now(),
-            )
-            change = replace(change, close_tasks=HumanTaskStatus.CANCELLED, audit=(record,))
-            (outcome,) = await self._store.commit([change])
-            if outcome.applied:
-                self._legs.interrupt(run_id)
-                return numbered(change, outcome)
-        raise ResourceLocked("the run changes too fast to be cancelled now", resource=run_id)
+        ending = Ending(
+            status=RunStatus.CANCELLED,
+            error_type="cancelled",
+            message="Run cancellation requested.",
+            event_type="run.cancelled",
+            actor=caller.name,
+        )
+        run, _ = await self._endings.end(run_id, ending)
+        return run
 
     def _audit(self, caller: Principal, command: CreateRun, run_id: RunId) -> AuditRecord:
         return AuditRecord(
