@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from kneo_grpc.domain.human import Decision as HumanChoice
 from kneo_grpc.domain.plan import Plan, StepPlan, WorkflowPlan
 from kneo_grpc.domain.run import TERMINAL, RunError, RunStatus
 from kneo_grpc.engine.kinds import KINDS
@@ -23,10 +22,8 @@ from kneo_grpc.engine.messages import (
 )
 from kneo_grpc.engine.move import Move
 from kneo_grpc.engine.state import ActiveStep, Frame, State
+from kneo_grpc.engine.texts import answer_text, preview
 from kneo_grpc.engine.turn import Turn
-
-PREVIEW_CHARS = 500
-REJECTED = "Rejected by human reviewer: "
 
 
 def decide(plan: Plan, state: State, event: Event) -> Decision:
@@ -68,11 +65,6 @@ def open_commands(plan: Plan, state: State) -> tuple[Command, ...]:
         elif active.phase == "retry":
             commands.append(WaitRetry(path=path, attempt=active.attempt))
     return tuple(commands)
-
-
-def preview(text: str) -> str:
-    """Return the first 500 characters of a text, marked where it was cut."""
-    return text if len(text) <= PREVIEW_CHARS else text[:PREVIEW_CHARS] + "… (truncated)"
 
 
 class _Machine(Turn):
@@ -173,6 +165,11 @@ class _Machine(Turn):
         self.finish_step(event.path, active, output, {"decision": event.decision.value})
 
     def go_on(self) -> None:
+        if not self.state.frames:
+            # The run failed before anything of it was executed.
+            self.state = replace(self.state, status=RunStatus.QUEUED, error=None)
+            self.start()
+            return
         if not self.state.interrupted:
             raise EventRefused("no step of the run failed")
         context = {"failed_step": self.state.failed_step, "resume_input": self.state.failed_input}
@@ -203,10 +200,15 @@ class _Machine(Turn):
             RunStatus.CANCELLED: "run_cancelled",
             RunStatus.TIMED_OUT: "run_timed_out",
             RunStatus.EXPIRED: "run_failed",
+            RunStatus.FAILED: "run_failed",
         }
         before = self.state.status
         error = RunError(type=event.error_type, message=event.message)
-        self.state = replace(self.state, status=event.status, error=error, active={})
+        goes_on = event.status is RunStatus.FAILED
+        interrupted = self.state.active if goes_on else {}
+        self.state = replace(
+            self.state, status=event.status, error=error, active={}, interrupted=interrupted
+        )
         self.note(
             "run_cancelled" if event.status is RunStatus.CANCELLED else "run_failed",
             error=event.message,
@@ -385,16 +387,3 @@ class _Machine(Turn):
             workflow=workflow,
             metadata={"error": {"type": error_type, "message": message}},
         )
-
-
-def answer_text(event: HumanAnswered, given: str) -> str:
-    """Return the text that a decision hands on: given is what the step was asked about."""
-    match event.decision:
-        case HumanChoice.APPROVED:
-            return given
-        case HumanChoice.REJECTED:
-            return REJECTED + (event.content or "")
-        case HumanChoice.SELECTED:
-            return event.selected_option or event.content or given
-        case _:
-            return given if event.content is None else event.content

@@ -70,7 +70,7 @@ class HumanAnswered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """The run is ended from outside: cancelled, timed_out or expired."""
+    """The run is ended from outside: cancelled, timed_out, expired or failed (to be continued)."""
 
     status: RunStatus
     error_type: str

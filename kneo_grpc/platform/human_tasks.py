@@ -102,7 +102,8 @@ class HumanTasks:
         self._legs.check_capacity()
         change, decision = await self._decide(caller, task, run, answer)
         change, key = _with_key(change, use.record)
-        (outcome,) = await self._store.commit([change])
+        plan = await self._specs.plan(run.plan_digest)
+        outcome, leg = await self._legs.launch(change, plan, decision, key=key)
         if outcome.kind is OutcomeKind.EXISTS:
             use = await self._idempotency.use(caller.name, SCOPE, idempotency_key, request)
             assert use.replay is not None
@@ -110,11 +111,7 @@ class HumanTasks:
         if not outcome.applied:
             raise _taken(await self.get(continuation_id), await self._runs.get(task.run_id))
         run = numbered(change, outcome)
-        if run.status is RunStatus.RUNNING:
-            plan = await self._specs.plan(run.plan_digest)
-            leg = self._legs.start(run, plan, decision.state, decision.commands, key=key)
-            run = await self._runs.settled(run.id, leg)
-        return CallResult(run=run)
+        return CallResult(run=await self._runs.settled(run.id, leg) if leg else run)
 
     def _check(self, task: HumanTask, run: Run, answer: HumanDecision) -> None:
         """Raise what speaks against the decision."""

@@ -1,13 +1,14 @@
 """Legs: a process drives a run from one pause to the next, under its lease."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from kneo_grpc.domain.change import Change, ExpectAttempt, Outcome
+from kneo_grpc.domain.change import Change, ExpectAttempt, Outcome, OutcomeKind
 from kneo_grpc.domain.data import to_data
 from kneo_grpc.domain.errors import LeaseLost, QueueFull, StoreUnavailable
 from kneo_grpc.domain.ids import RunId
@@ -16,6 +17,7 @@ from kneo_grpc.domain.run import Run, RunStatus
 from kneo_grpc.engine.machine import decide
 from kneo_grpc.engine.messages import (
     Command,
+    Decision,
     Event,
     RetryDue,
     RunStep,
@@ -33,6 +35,9 @@ logger = logging.getLogger("kneo_grpc.legs")
 
 Key = tuple[str, str, str]
 """An idempotency key: principal, scope, key."""
+
+Leg = asyncio.Task[Run | None]
+"""Ends with the run as it was stored when the leg ended, or None when the lease was lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +79,8 @@ class Legs:
         self._writer = writer
         self._clock = clock
         self._settings = settings
-        self._tasks: dict[RunId, asyncio.Task[Run | None]] = {}
+        self._tasks: dict[RunId, Leg] = {}
+        self._launches: set[asyncio.Task[tuple[Outcome, Leg | None]]] = set()
         self._reserved = 0
         self._draining = False
 
@@ -101,6 +107,19 @@ class Legs:
                 retry_after=5,
             )
 
+    async def launch(
+        self, change: Change, plan: Plan, decision: Decision, *, key: Key | None = None
+    ) -> tuple[Outcome, Leg | None]:
+        """Land a Change by which this process takes a run, and drive the run when it is running.
+
+        Once begun, both are done even if the caller goes away: else the run would be leased and
+        driven by nobody. Raises StoreUnavailable when it cannot be found out whether it landed.
+        """
+        launch = asyncio.create_task(self._launch(change, plan, decision, key))
+        self._launches.add(launch)
+        launch.add_done_callback(self._launches.discard)
+        return await asyncio.shield(launch)
+
     def start(
         self,
         run: Run,
@@ -109,7 +128,7 @@ class Legs:
         commands: tuple[Command, ...],
         *,
         key: Key | None = None,
-    ) -> asyncio.Task[Run | None]:
+    ) -> Leg:
         """Drive a run whose lease this process took in the commit that led to `commands`.
 
         The task ends with the run as it was stored when the leg ended, or None when the lease was
@@ -144,8 +163,10 @@ class Legs:
     async def drain(self, limit: timedelta) -> int:
         """Take no further run, wait for those under way, stop what is left; return how many."""
         self._draining = True
-        if self._tasks:
-            await asyncio.wait(set(self._tasks.values()), timeout=limit.total_seconds())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit.total_seconds()):
+                while going := {*self._launches, *self._tasks.values()}:
+                    await asyncio.wait(going)
         left = list(self._tasks.values())
         for task in left:
             task.cancel()
@@ -153,9 +174,24 @@ class Legs:
             await asyncio.wait(left)
         return len(left)
 
-    def _forget(self, run_id: RunId, task: asyncio.Task[Run | None]) -> None:
+    def _forget(self, run_id: RunId, task: Leg) -> None:
         if self._tasks.get(run_id) is task:
             del self._tasks[run_id]
+
+    async def _launch(
+        self, change: Change, plan: Plan, decision: Decision, key: Key | None
+    ) -> tuple[Outcome, Leg | None]:
+        try:
+            (outcome,) = await self._store.commit([change])
+        except StoreUnavailable:
+            landed = await self._landed(change)
+            if landed is None:
+                raise
+            outcome = landed
+        if not outcome.applied or change.run.status is not RunStatus.RUNNING:
+            return outcome, None
+        run = numbered(change, outcome)
+        return outcome, self.start(run, plan, decision.state, decision.commands, key=key)
 
     async def _drive(
         self,
@@ -234,24 +270,32 @@ class Legs:
                 (outcome,) = await self._store.commit([change])
                 if outcome.applied:
                     return outcome
-                if uncertain:
-                    stored = await self._store.load_run(change.run_id)
-                    landed = change.run.checkpoint_sequence + len(change.checkpoints)
-                    if (
-                        stored is not None
-                        and stored.attempt == change.run.attempt
-                        and stored.checkpoint_sequence == landed
-                    ):
-                        return replace(
-                            outcome,
-                            event_sequence=stored.event_sequence,
-                            checkpoint_sequence=stored.checkpoint_sequence,
-                        )
+                landed = await self._landed(change) if uncertain else None
+                if landed is not None:
+                    return landed
                 raise LeaseLost("the run moved on", run_id=change.run_id)
             except StoreUnavailable:
                 uncertain = True
                 logger.warning("store unavailable, commit waits", extra={"run_id": change.run_id})
                 await self._clock.sleep(self._settings.store_retry)
+
+    async def _landed(self, change: Change) -> Outcome | None:
+        """Return the outcome of a Change whose reply was lost if it landed, as long as nothing else
+        has happened to the run since.
+        """
+        stored = await self._store.load_run(change.run_id)
+        sequence = change.run.checkpoint_sequence + len(change.checkpoints)
+        if (
+            stored is None
+            or stored.attempt != change.run.attempt
+            or stored.checkpoint_sequence != sequence
+        ):
+            return None
+        return Outcome(
+            kind=OutcomeKind.APPLIED,
+            event_sequence=stored.event_sequence,
+            checkpoint_sequence=sequence,
+        )
 
 
 class _Leg:

@@ -129,7 +129,7 @@ class Runs:
             plan=StoredPlan(digest=compiled.digest, content=compiled.content),
             audit=(self._audit(caller, command, run.id),),
         )
-        (outcome,) = await self._store.commit([change])
+        outcome, leg = await self._legs.launch(change, plan, decision, key=key)
         if outcome.kind is OutcomeKind.EXISTS:
             # Another call with the same key was faster; now its record can be seen.
             use = await self._idempotency.use(
@@ -138,10 +138,7 @@ class Runs:
             assert use.replay is not None
             return CallResult(run=use.replay, replayed=True)
         run = numbered(change, outcome)
-        if run.status is RunStatus.RUNNING:
-            task = self._legs.start(run, plan, decision.state, decision.commands, key=key)
-            run = await self.settled(run.id, task)
-        return CallResult(run=run)
+        return CallResult(run=await self.settled(run.id, leg) if leg else run)
 
     async def settled(self, run_id: RunId, leg: "asyncio.Task[Run | None]") -> Run:
         """Wait for a leg as long as a call may wait, then return the run as it is stored.

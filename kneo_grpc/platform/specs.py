@@ -155,9 +155,11 @@ class Specs:
             for tool in self._code.tools().values()
         }
 
-    def _find_code(self, plan: Plan) -> None:
-        """Refuse a plan whose code this process must not or cannot import."""
-        findings = []
+    def missing_code(self, plan: Plan) -> dict[str, str]:
+        """Return what this process lacks of a plan's code: path in the spec to what is wrong."""
+        return {path: message for _, path, message in self._missing(plan)}
+
+    def _missing(self, plan: Plan) -> list[tuple[str, str, str]]:
         wanted = [
             (f"components.functions.{name}.implementation", function.implementation)
             for name, function in plan.functions.items()
@@ -167,6 +169,7 @@ class Specs:
             for name, tool in plan.tools.items()
             if tool.implementation is not None
         ]
+        findings = []
         for path, implementation in wanted:
             try:
                 self._code.function(implementation)
@@ -174,6 +177,11 @@ class Specs:
                 findings.append(("E_IMPORT_NOT_ALLOWED", path, str(error)))
             except CodeMissing as error:
                 findings.append(("E_IMPORT_MISSING", path, str(error)))
+        return findings
+
+    def _find_code(self, plan: Plan) -> None:
+        """Refuse a plan whose code this process must not or cannot import."""
+        findings = self._missing(plan)
         if findings:
             diagnostics = [
                 {"code": code, "severity": "error", "message": message, "path": path}

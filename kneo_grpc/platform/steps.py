@@ -10,8 +10,8 @@ from typing import Any
 from kneo_grpc.agents import machine as agents
 from kneo_grpc.domain.ids import RunId
 from kneo_grpc.domain.plan import AgentPlan, Plan
-from kneo_grpc.engine.machine import preview
 from kneo_grpc.engine.messages import Note, RunStep, StepCompleted, StepFailed
+from kneo_grpc.engine.texts import preview
 from kneo_grpc.platform.threads import CodeExit, StepThreads
 from kneo_grpc.ports.code import CallContext, Code, CodeMissing, CodeNotAllowed, call_context
 from kneo_grpc.ports.models import ModelMessage, ModelRequest, Models

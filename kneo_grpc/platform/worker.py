@@ -1,0 +1,210 @@
+"""The worker: takes runs that are ready and executes many at once."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from kneo_grpc.domain.change import ExpectAttempt
+from kneo_grpc.domain.errors import KneoError, StoreUnavailable
+from kneo_grpc.domain.ids import RunId
+from kneo_grpc.domain.plan import Plan
+from kneo_grpc.domain.run import Run, RunStatus
+from kneo_grpc.engine.machine import decide, open_commands
+from kneo_grpc.engine.messages import Started
+from kneo_grpc.engine.state import initial
+from kneo_grpc.platform.decisions import ChangeWriter, state_after
+from kneo_grpc.platform.endings import Ending, Endings
+from kneo_grpc.platform.legs import Legs, numbered
+from kneo_grpc.platform.specs import Specs
+from kneo_grpc.ports.clock import Clock
+from kneo_grpc.ports.queue import Claim, Queue
+from kneo_grpc.ports.store import Store
+
+logger = logging.getLogger("kneo_grpc.worker")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """concurrency: runs at once. idle_poll: pause between looks where no hint comes.
+
+    claims_max: a run claimed more often without coming to rest is dead-lettered, 0 never.
+    suspects_from: after so many claims a run is executed alone, so that it harms no other.
+    code_delay, code_limit: how long a run is left to other workers, and how often, when this
+    one lacks its code.
+    """
+
+    concurrency: int = 32
+    idle_poll: timedelta = timedelta(seconds=1)
+    claims_max: int = 5
+    suspects_from: int = 3
+    code_delay: timedelta = timedelta(seconds=1)
+    code_limit: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class WorkReport:
+    """What one look brought: runs started, given back for want of code, dead-lettered."""
+
+    started: int = 0
+    postponed: int = 0
+    dead: int = 0
+
+
+class Worker:
+    """Claims runs, drives them through Legs, and leaves what it cannot do to others."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        queue: Queue,
+        specs: Specs,
+        legs: Legs,
+        endings: Endings,
+        writer: ChangeWriter,
+        clock: Clock,
+        settings: WorkerSettings,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._specs = specs
+        self._legs = legs
+        self._endings = endings
+        self._writer = writer
+        self._clock = clock
+        self._settings = settings
+        self._driving: dict[RunId, asyncio.Task[Run | None]] = {}
+        self._alone: RunId | None = None
+        self._refusals: dict[RunId, int] = {}
+        self._freed = asyncio.Event()
+
+    @property
+    def free(self) -> int:
+        """How many further runs this worker takes."""
+        if self._alone is not None:
+            return 0
+        return self._settings.concurrency - len(self._driving)
+
+    async def run_once(self) -> WorkReport:
+        """Claim as many runs as there is room for and start them."""
+        room = self.free
+        if room <= 0:
+            return WorkReport()
+        claims: tuple[Claim, ...] = ()
+        if not self._driving:
+            claims = await self._claim(1, suspects=True)
+        if not claims:
+            claims = await self._claim(room, suspects=False)
+        outcomes = await asyncio.gather(*(self._take(claim) for claim in claims))
+        return WorkReport(
+            started=outcomes.count("started"),
+            postponed=outcomes.count("postponed"),
+            dead=outcomes.count("dead"),
+        )
+
+    async def wait(self) -> None:
+        """Wait until there may be something to do: a hint, a freed place, or the poll's time."""
+        if self.free <= 0:
+            self._freed.clear()
+            await self._freed.wait()
+            return
+        await self._queue.wait_for_work(self._settings.idle_poll)
+
+    async def _claim(self, limit: int, *, suspects: bool) -> tuple[Claim, ...]:
+        lease = self._legs.lease
+        return await self._queue.claim_runs(
+            lease.owner,
+            lease.lease_for,
+            limit=limit,
+            suspects_from=self._settings.suspects_from,
+            suspects=suspects,
+        )
+
+    async def _take(self, claim: Claim) -> str:
+        """Start a claimed run; what prevents that leaves it to its lease and is logged."""
+        run = claim.run
+        try:
+            if 0 < self._settings.claims_max < claim.claims:
+                await self._dead_letter(run, claim.claims - 1)
+                return "dead"
+            plan = await self._specs.plan(run.plan_digest)
+            missing = self._specs.missing_code(plan)
+            if missing:
+                return await self._leave(run, missing)
+            await self._start(run, plan, alone=claim.claims > self._settings.suspects_from)
+        except StoreUnavailable:
+            logger.warning("a claimed run waits for the store", extra={"run_id": run.id})
+            return "lost"
+        except (KneoError, ValueError):
+            logger.exception("a claimed run cannot be started", extra={"run_id": run.id})
+            return "lost"
+        return "started"
+
+    async def _start(self, run: Run, plan: Plan, *, alone: bool) -> None:
+        loaded = await self._store.load_state(run.id)
+        state = state_after(run, loaded)
+        if loaded.checkpoint_sequence:
+            commands = open_commands(plan, state)
+        else:
+            decision = decide(plan, initial(run.target, run.input_text), Started())
+            change = self._writer.write(
+                run=run,
+                plan=plan,
+                before=None,
+                decision=decision,
+                expect=ExpectAttempt(run.attempt),
+            )
+            (outcome,) = await self._store.commit([change])
+            if not outcome.applied:
+                return
+            run, state, commands = numbered(change, outcome), decision.state, decision.commands
+            if run.status is not RunStatus.RUNNING:
+                return
+        if run.id in self._driving:
+            # This process lost the lease and took the run again: the old leg must not go on.
+            self._legs.interrupt(run.id)
+            await asyncio.wait({self._driving[run.id]})
+        task = self._legs.start(run, plan, state, commands)
+        self._driving[run.id] = task
+        if alone:
+            self._alone = run.id
+        task.add_done_callback(lambda done: self._ended(run.id, done))
+
+    def _ended(self, run_id: RunId, task: "asyncio.Task[Run | None]") -> None:
+        if self._driving.get(run_id) is task:
+            del self._driving[run_id]
+        if self._alone == run_id:
+            self._alone = None
+        self._freed.set()
+
+    async def _leave(self, run: Run, missing: Mapping[str, str]) -> str:
+        """Give a run back whose code is not here; after the limit it fails with that reason."""
+        lease = self._legs.lease
+        refusals = self._refusals.get(run.id, 0) + 1
+        self._refusals[run.id] = refusals
+        if refusals < self._settings.code_limit:
+            await self._queue.postpone(lease.owner, [run.id], self._settings.code_delay)
+            return "postponed"
+        del self._refusals[run.id]
+        what = "; ".join(missing.values())
+        ending = Ending(
+            status=RunStatus.FAILED,
+            error_type="code_missing",
+            message=f"no worker has the run's code: {what}",
+            event_type="run.failed",
+        )
+        await self._endings.end(run.id, ending)
+        return "dead"
+
+    async def _dead_letter(self, run: Run, attempts: int) -> None:
+        ending = Ending(
+            status=RunStatus.FAILED,
+            error_type="dead_letter",
+            message=f"the run's worker was lost {attempts} times",
+            event_type="run.dead_lettered",
+            facts={"attempts": attempts, "limit": self._settings.claims_max},
+        )
+        await self._endings.end(run.id, ending)
+        logger.error("run dead-lettered", extra={"run_id": run.id, "attempts": attempts})
