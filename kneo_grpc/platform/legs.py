@@ -101,7 +101,7 @@ class Legs:
         if len(self._tasks) >= self._settings.runs_max:
             limit = self._settings.runs_max
             raise QueueFull(
-                f"{limit} runs are under way, which is the limit of this process",
+                f"this process executes as many runs as it takes ({limit})",
                 queue_depth=len(self._tasks),
                 limit=limit,
                 retry_after=5,

@@ -18,6 +18,7 @@ class StepThreads:
         self._size = size
         self._calls: queue.SimpleQueue[_Call] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._waiting = 0
         self._idle = 0
         self._threads = 0
         self.abandoned = 0
@@ -30,9 +31,8 @@ class StepThreads:
         call = _Call(code, arguments, asyncio.get_running_loop())
         with self._lock:
             self._calls.put(call)
-            if self._idle == 0 and self._threads < self._size:
-                self._threads += 1
-                threading.Thread(target=self._work, daemon=True, name="kneo-step").start()
+            self._waiting += 1
+            self._add_thread()
         try:
             return await call.future
         except asyncio.CancelledError:
@@ -41,19 +41,27 @@ class StepThreads:
                     call.state = "abandoned"
                     self._threads -= 1
                     self.abandoned += 1
+                    self._add_thread()
                 elif call.state == "waiting":
                     call.state = "dropped"
             raise
 
+    def _add_thread(self) -> None:
+        """Start a thread, under the lock, when more calls wait than idle threads will take."""
+        if self._waiting > self._idle and self._threads < self._size:
+            self._threads += 1
+            self._idle += 1
+            threading.Thread(target=self._work, daemon=True, name="kneo-step").start()
+
     def _work(self) -> None:
+        """Take calls for ever; a thread counts as idle from its start and after each call."""
         while True:
-            with self._lock:
-                self._idle += 1
             call = self._calls.get()
             with self._lock:
-                self._idle -= 1
+                self._waiting -= 1
                 if call.state == "dropped":
                     continue
+                self._idle -= 1
                 call.state = "running"
             result, error = call.execute()
             with self._lock:
@@ -62,6 +70,7 @@ class StepThreads:
                 if abandoned:
                     self.abandoned -= 1
                     return
+                self._idle += 1
             call.report(result, error)
 
 

@@ -117,7 +117,7 @@ async def test_the_smoke_walk_leaves_the_documented_history(service) -> None:
         (6, "run_completed", ""),
     ]
     assert data(marks[1])["state"]["status"] == "blocked"
-    assert data(marks[5])["state"]["output"] == "Final answer: hi"
+    assert data(marks[5])["state"]["output_text"] == "Final answer: hi"
 
 
 async def test_recovery_of_a_waiting_run_cannot_continue_but_replay(service) -> None:
