@@ -31,7 +31,7 @@ def apply(value: Any, patch: Patch) -> Any:
 
 
 def _diff(before: Any, after: Any, path: list[str], operations: Patch) -> None:
-    if before is after or (type(before) is type(after) and before == after):
+    if _same(before, after):
         return
     if isinstance(before, dict) and isinstance(after, dict):
         operations.extend(["del", [*path, key]] for key in before if key not in after)
@@ -41,15 +41,27 @@ def _diff(before: Any, after: Any, path: list[str], operations: Patch) -> None:
             else:
                 operations.append(["set", [*path, key], item])
         return
-    if (
-        isinstance(before, list)
-        and isinstance(after, list)
-        and before
-        and after[: len(before)] == before
-    ):
+    if isinstance(before, list) and isinstance(after, list) and _starts_with(after, before):
         operations.append(["add", path, after[len(before) :]])
         return
     operations.append(["set", path, after])
+
+
+def _starts_with(long: list[Any], short: list[Any]) -> bool:
+    return bool(short) and len(short) < len(long) and _same(long[: len(short)], short)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Compare as JSON does: to Python 1, 1.0 and True are equal."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
 
 
 def _apply(value: Any, path: list[str], op: str, argument: Any) -> Any:

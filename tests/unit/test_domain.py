@@ -1,3 +1,6 @@
+import json
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +19,13 @@ OBJECTS = st.dictionaries(st.text(max_size=2), JSON, max_size=4)
 
 @given(OBJECTS, OBJECTS)
 def test_a_patch_turns_the_one_value_into_the_other(before: dict, after: dict) -> None:
-    assert patch.apply(before, patch.diff(before, after)) == after
+    assert json.dumps(patch.apply(before, patch.diff(before, after))) == json.dumps(after)
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, False), (1, True), (1, 1.0), ([0], [False, 1])])
+def test_values_that_python_calls_equal_are_told_apart(before: object, after: object) -> None:
+    changed = patch.apply({"n": before}, patch.diff({"n": before}, {"n": after}))
+    assert json.dumps(changed) == json.dumps({"n": after})
 
 
 def test_a_list_that_grew_costs_only_what_was_added() -> None:

@@ -67,7 +67,7 @@ local function fault_of(text)
     return "invalid_request", "A list stands where the field takes none."
   end
   -- The JSON parser says what it expected in the first line, and quotes the body below.
-  local first = string.match(text, "^([%a%d :,./%-]+)\n")
+  local first = string.match(text, "^([%a%d :,./{}%[%]%-]+)\n")
   if first ~= nil then return "invalid_request", "Malformed JSON: " .. first end
   return "invalid_request", "The request cannot be understood."
 end

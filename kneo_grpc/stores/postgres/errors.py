@@ -42,6 +42,17 @@ def connection_lost(error: BaseException) -> bool:
     return isinstance(error, _LOST) and not isinstance(error, asyncpg.QueryCanceledError)
 
 
+def never_sent(error: BaseException) -> bool:
+    """Tell whether the connection was dead before the statement left, so that nothing landed.
+
+    The driver has no class for it: once the server's farewell has arrived, but the end of the
+    stream has not, a connection still counts as open and refuses its next statement by this text.
+    """
+    if isinstance(error, asyncpg.InternalClientError):
+        return str(error).startswith("cannot switch to state")
+    return type(error) is asyncpg.InterfaceError and "connection is closed" in str(error)
+
+
 def may_retry(error: BaseException) -> bool:
     """Tell whether the transaction was undone because it crossed another one."""
     return isinstance(error, _CROSSED)

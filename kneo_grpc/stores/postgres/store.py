@@ -101,24 +101,30 @@ class PostgresStore(Reader):
         return await self._writer.renew_leases(owner, lease_for)
 
     async def _fetch(self, sql: str, *arguments: Any) -> Sequence[Row]:
-        """Run a statement on a pooled connection; once more on another if that one was dead."""
+        """Run a statement on a pooled connection; where that is dead, on the next one."""
         pool = self._pool
         if pool is None:
             raise StoreUnavailable("The store is not started.")
-        try:
+        tries = 0
+        while True:
+            tries += 1
             try:
                 return await self._fetch_once(pool, sql, arguments)
             except errors.DRIVER_ERRORS as error:
-                if not errors.connection_lost(error) or isinstance(error, TimeoutError):
-                    raise
-                return await self._fetch_once(pool, sql, arguments)
-        except errors.DRIVER_ERRORS as error:
-            raise errors.translate(error) from error
+                # One server failure may leave every connection of the pool dead.
+                again = errors.connection_lost(error) and not isinstance(error, OSError)
+                if not again or tries > self._pool_sizes[1]:
+                    raise errors.translate(error) from error
 
     async def _fetch_once(
         self, pool: asyncpg.Pool, sql: str, arguments: Sequence[Any]
     ) -> Sequence[Row]:
         timeout = self._connector.command_timeout
         async with pool.acquire(timeout=timeout) as connection:
-            found: list[Row] = await connection.fetch(sql, *arguments)
+            try:
+                found: list[Row] = await connection.fetch(sql, *arguments)
+            except errors.DRIVER_ERRORS as error:
+                if errors.connection_lost(error):
+                    connection.terminate()
+                raise
             return found

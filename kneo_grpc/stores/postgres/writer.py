@@ -53,21 +53,21 @@ class Writer:
                     connection.terminate()
 
     async def write(self, lane: int, changes: Sequence[Change]) -> Sequence[BatchResult]:
-        """Write a batch; see batching.WriteBatch. After a lost connection nobody knows what of
-        the statement under way landed, so nothing is tried again.
-        """
-        connection = await self._connection(lane)
+        """Write a batch; see batching.WriteBatch."""
         results: dict[RunId, BatchResult] = {}
-        alone = [change for change in changes if encode.is_rare(change)]
-        together = [change for change in changes if not encode.is_rare(change)]
-        try:
-            alone += await self._write_together(connection, together, results)
-            for change in alone:
-                results[change.run_id] = await self._write_alone(connection, change)
-        except errors.DRIVER_ERRORS as error:
-            connection.terminate()
-            for change in changes:
-                results.setdefault(change.run_id, errors.translate(error))
+        for tries in range(1, _TRIES + 1):
+            connection = await self._connection(lane)
+            try:
+                await self._write_all(connection, changes, results)
+                break
+            except errors.DRIVER_ERRORS as error:
+                connection.terminate()
+                # What was sent may have landed, so only what was not is tried again.
+                if errors.never_sent(error) and tries < _TRIES:
+                    continue
+                for change in changes:
+                    results.setdefault(change.run_id, errors.translate(error))
+                break
         return [results[change.run_id] for change in changes]
 
     async def renew_leases(self, owner: str, lease_for: timedelta) -> frozenset[RunId]:
@@ -101,6 +101,20 @@ class Writer:
                 raise StoreUnavailable("PostgreSQL does not answer.") from error
             self._connections[lane] = connection
         return connection
+
+    async def _write_all(
+        self,
+        connection: Connection,
+        changes: Sequence[Change],
+        results: dict[RunId, BatchResult],
+    ) -> None:
+        """Write those that have no result yet. Raises when the connection is lost."""
+        waiting = [change for change in changes if change.run_id not in results]
+        alone = [change for change in waiting if encode.is_rare(change)]
+        together = [change for change in waiting if not encode.is_rare(change)]
+        alone += await self._write_together(connection, together, results)
+        for change in alone:
+            results[change.run_id] = await self._write_alone(connection, change)
 
     async def _write_together(
         self, connection: Connection, changes: list[Change], results: dict[RunId, BatchResult]

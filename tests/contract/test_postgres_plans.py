@@ -1,0 +1,226 @@
+"""The plans that PostgreSQL makes, on full tables."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from kneo_grpc.domain.run import RunStatus
+from kneo_grpc.ports.store import PageRequest, RunFilter
+from kneo_grpc.stores.postgres import PostgresStore
+from kneo_grpc.stores.postgres.arrays import history_arrays, rest_arrays
+from kneo_grpc.stores.postgres.writer import batch_statements
+from kneo_grpc.stores.statements import load_statements
+from tests.contract.builders import (
+    NOW,
+    checkpoint,
+    create,
+    creation,
+    event,
+    job,
+    make_run,
+    step,
+)
+from tests.contract.waiting import until
+from tests.postgres import Cluster
+
+
+@pytest.fixture
+async def store(postgres_dsn: str) -> AsyncIterator[PostgresStore]:
+    opened = PostgresStore(postgres_dsn)
+    await opened.start()
+    yield opened
+    await opened.stop()
+
+
+@pytest.fixture
+async def other(postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """Another session."""
+    connection = await asyncpg.connect(postgres_dsn)
+    yield connection
+    connection.terminate()
+
+
+FILL = """
+insert into runs (id, status, attempt, plan_digest, target, input_text, event_sequence,
+  checkpoint_sequence, source, detail, created_at, updated_at, updated_slot, workflow_name,
+  session_id)
+select 'run_fill_' || n, case when n % 50 = 0 then 'failed' else 'completed' end, 1, 'd',
+  'workflow', 'x', 3, 3, '{}',
+  '{"visited_steps": [], "visited_nodes": [], "pending": [], "result": {}, "error": null}',
+  now(), now() - n * interval '1 s', extract(epoch from now() - n * interval '1 s') / 10,
+  'w' || n % 100, 's' || n % 1000
+from generate_series(1, 20000) n;
+insert into events (run_id, sequence, id, type, occurred_at, data)
+select 'run_fill_' || n, s, 'e', 't', now(), '{}'
+from generate_series(1, 20000) n, generate_series(1, 3) s;
+insert into checkpoints (run_id, sequence, id, type, iteration, patch, metadata, created_at)
+select 'run_fill_' || n, s, 'c', 't', 1, '[]', '{}', now()
+from generate_series(1, 20000) n, generate_series(1, 3) s;
+insert into jobs (run_id, kind, subject, due_at, created_at)
+select 'run_fill_' || n, 'run', '', now(), now() from generate_series(1, 20000) n;
+insert into human_tasks (id, run_id, status, workflow_kind, created_at, body)
+select 'cont_' || n, 'run_fill_' || n, case when n % 100 = 0 then 'pending' else 'decided' end,
+  'graph', now(), '{}' from generate_series(1, 20000) n;
+insert into plans (digest, content) select 'd' || n, 'x' from generate_series(1, 2000) n;
+insert into idempotency_records (principal, scope, key, request_hash, created_at)
+select 'a', 'b', 'k' || n, 'h', now() from generate_series(1, 2000) n;
+"""
+
+
+@pytest.fixture(scope="module")
+def filled_dsn(postgres_cluster: Cluster) -> Iterator[str]:
+    """A database with 20,000 runs, known to its planner."""
+    name = postgres_cluster.next_name()
+
+    async def fill() -> None:
+        admin = await asyncpg.connect(postgres_cluster.dsn())
+        await admin.execute(f"create database {name}")
+        await admin.close()
+        store = PostgresStore(postgres_cluster.dsn(name))
+        await store.start()
+        await store.stop()
+        connection = await asyncpg.connect(postgres_cluster.dsn(name))
+        await connection.execute(FILL)
+        await connection.execute("analyze")
+        await connection.close()
+
+    asyncio.run(fill())
+    yield postgres_cluster.dsn(name)
+
+
+@pytest.fixture
+async def filled(filled_dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(filled_dsn)
+    yield connection
+    await connection.close()
+
+
+def table_scans(plan: Any) -> list[str]:
+    """Which tables a plan reads from end to end."""
+    found = []
+    if plan.get("Node Type") == "Seq Scan":
+        found.append(plan["Relation Name"])
+    for part in plan.get("Plans", ()):
+        found += table_scans(part)
+    return found
+
+
+async def explain(connection: asyncpg.Connection, sql: str, *arguments: Any) -> Any:
+    rows = await connection.fetch(f"explain (format json) {sql}", *arguments)
+    return json.loads(rows[0][0])[0]["Plan"]
+
+
+async def test_a_batch_prepared_on_empty_tables_scans_none_when_they_are_full(
+    store: PostgresStore, other
+) -> None:
+    runs = [make_run() for _ in range(3)]
+    await store.commit([creation(run, jobs=(job(),), events=(event(),)) for run in runs])
+    await store.commit([step(run, events=(event(),)) for run in runs])
+    await other.execute(FILL)
+    tables = "('runs', 'events', 'checkpoints', 'jobs', 'plans', 'human_tasks', 'audit_events')"
+    scans = f"select sum(seq_scan) from pg_stat_user_tables where relname in {tables}"
+    found = "select idx_scan from pg_stat_user_tables where relname = 'runs'"
+
+    async def flushed(sql: str, least: int) -> bool:
+        return await other.fetchval(sql) >= least
+
+    # Let the sessions' counts of the time before arrive.
+    await until(lambda: flushed(found, 3))
+    before, looked = await other.fetchval(scans), await other.fetchval(found)
+    for _ in range(20):
+        await store.commit([step(run, events=(event(),)) for run in runs])
+        cleared = [step(run, clear_jobs=frozenset({job().kind}), jobs=(job(),)) for run in runs]
+        assert all(outcome.applied for outcome in await store.commit(cleared))
+    await store.renew_leases("p", timedelta(seconds=1))
+
+    async def arrived() -> bool:
+        await store.commit([step(runs[0])])
+        return await other.fetchval(found) >= looked + 100
+
+    await until(arrived)
+    assert await other.fetchval(scans) == before
+
+
+async def test_the_plan_of_a_batch_looks_up_by_index(filled_dsn: str) -> None:
+    run = make_run(id="run_fill_7")
+    changes = [
+        step(
+            run,
+            events=(event(),),
+            checkpoints=(checkpoint({}),),
+            jobs=(job(),),
+            clear_jobs=frozenset({job().kind}),
+        )
+    ]
+    history, whole = batch_statements(load_statements("postgres"))
+    connection = await PostgresStore(filled_dsn)._connector.open_committer()
+    short = await explain(connection, history, *history_arrays(changes))
+    long = await explain(connection, whole, *history_arrays(changes), *rest_arrays(changes))
+    await connection.close()
+    assert (table_scans(short), table_scans(long)) == ([], [])
+    assert "runs_pkey" in str(short)
+    assert "jobs_pkey" in str(long)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "index"),
+    [
+        ("run_load", ("run_fill_7",), "runs_pkey"),
+        ("plan_load", ("d",), "plans_pkey"),
+        ("state_load", ("run_fill_7",), "checkpoints_pkey"),
+        ("state_span", ("run_fill_7", 1, 3), "checkpoints_pkey"),
+        ("task_load", ("cont_7",), "human_tasks_pkey"),
+        ("tasks_close", ("run_fill_7", "cancelled", NOW), "human_tasks_pending"),
+        ("leases_renew", ("p", timedelta(seconds=1)), "jobs_by_owner"),
+        ("idempotency_load", ("a", "b", "c"), "idempotency_records_pkey"),
+    ],
+)
+async def test_statements_use_their_index(
+    filled, name: str, arguments: tuple[Any, ...], index: str
+) -> None:
+    plan = await explain(filled, load_statements("postgres")[name], *arguments)
+    assert table_scans(plan) == []
+    assert index in str(plan)
+
+
+@pytest.mark.parametrize(
+    ("where", "key", "index"),
+    [
+        (RunFilter(), "updated_at", "runs_by_update"),
+        (RunFilter(status=RunStatus.FAILED), "updated_at", "runs_by_status"),
+        (RunFilter(), "created_at", "runs_by_creation"),
+        (RunFilter(), "id", "runs_pkey"),
+        (RunFilter(), "workflow_name", "runs_by_workflow"),
+        (RunFilter(session_id="s7"), "updated_at", "runs_by_session"),
+    ],
+)
+async def test_lists_walk_an_index(
+    filled, filled_dsn: str, where: RunFilter, key: str, index: str
+) -> None:
+    page = PageRequest(sort_by=key, descending=True, limit=50)
+    listing = PostgresStore(filled_dsn)._lists.runs(where, page)
+    plan = await explain(filled, listing.items_sql, *listing.arguments, 50, 0)
+    assert table_scans(plan) == []
+    assert index in str(plan)
+
+
+async def test_an_ordinary_step_touches_no_index_of_runs(store: PostgresStore, other) -> None:
+    run = await create(store)
+    counts = "select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables where relname = 'runs'"
+    for number in range(30):
+        moved = replace(run, updated_at=NOW + timedelta(milliseconds=number), output_text="x")
+        assert (await store.commit([step(moved, events=(event(),))]))[0].applied
+
+    async def counted() -> Any:
+        await store.commit([step(run)])
+        row = await other.fetchrow(counts)
+        return row if row["n_tup_upd"] >= 30 else None
+
+    row = await until(counted)
+    assert row["n_tup_hot_upd"] == row["n_tup_upd"]

@@ -1,0 +1,42 @@
+"""The SQL files."""
+
+import re
+
+import pytest
+
+from kneo_grpc.stores.statements import load_statements, read_folder
+
+ROW_BY_ROW = {
+    "run_insert",
+    "run_update",
+    "plan_insert",
+    "event_insert",
+    "checkpoint_insert",
+    "task_insert",
+    "jobs_clear",
+    "job_put",
+    "audit_insert",
+}
+"""What PostgreSQL does in the statement of a batch."""
+SERVER = {"batch_history", "batch_rest", "batch_end", "run_lock", "migration_lock"} | {
+    "server_durability"
+}
+"""What only a server with many sessions needs."""
+
+
+def test_both_databases_define_the_same_names() -> None:
+    sqlite, postgres = (set(load_statements(name)) for name in ("sqlite", "postgres"))
+    assert sqlite - postgres == ROW_BY_ROW
+    assert postgres - sqlite == SERVER
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_placeholders_are_the_databases_own(database: str) -> None:
+    mark, other = ("?", "$") if database == "sqlite" else ("$", "?")
+    text = "\n".join(load_statements(database).values())
+    assert re.search(rf"\{mark}\d", text)
+    assert not re.search(rf"\{other}\d", text)
+
+
+def test_a_statement_keeps_its_text_without_the_semicolon() -> None:
+    assert read_folder("shared")["plan_load"] == "select content from plans where digest = $1"

@@ -1,0 +1,86 @@
+"""A TCP proxy before PostgreSQL that loses one commit: its request, or the reply to it."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+READY_OUTSIDE_TRANSACTION = b"Z\x00\x00\x00\x05I"
+"""PostgreSQL's ReadyForQuery: what was sent has been carried out, and committed."""
+
+
+class Lose(Enum):
+    REQUEST = "the commit does not reach the database"
+    REPLY = "the commit is carried out, its reply does not reach the service"
+
+
+@dataclass
+class LossyProxy:
+    """Passes everything on until armed; then it drops one connection, and passes on again."""
+
+    target: int
+    port: int = 0
+    tripped: asyncio.Event = field(default_factory=asyncio.Event)
+    _marker: bytes = b""
+    _lose: Lose | None = None
+
+    def arm(self, marker: str, lose: Lose) -> None:
+        """Lose the next commit whose values have the marker in them."""
+        self.tripped.clear()
+        self._marker, self._lose = marker.encode(), lose
+
+    def url(self, url: str) -> str:
+        """A database's address by way of the proxy."""
+        return re.sub(r"(@[^:/]+):\d+", rf"\1:{self.port}", url)
+
+    async def serve(
+        self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter
+    ) -> None:
+        server_in, server_out = await asyncio.open_connection("127.0.0.1", self.target)
+        awaits_reply = asyncio.Event()
+
+        async def requests() -> None:
+            while chunk := await client_in.read(1 << 20):
+                if self._lose is not None and self._marker in chunk:
+                    if self._lose is Lose.REQUEST:
+                        self._trip()
+                        return
+                    awaits_reply.set()
+                server_out.write(chunk)
+                await server_out.drain()
+
+        async def replies() -> None:
+            while chunk := await server_in.read(1 << 20):
+                if awaits_reply.is_set() and chunk.endswith(READY_OUTSIDE_TRANSACTION):
+                    self._trip()
+                    return
+                client_out.write(chunk)
+                await client_out.drain()
+
+        ways = [asyncio.ensure_future(requests()), asyncio.ensure_future(replies())]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            for out in (client_out, server_out):
+                # Without a good-bye, as a broken network does it.
+                out.transport.abort()
+
+    def _trip(self) -> None:
+        self._lose = None
+        self.tripped.set()
+
+
+@contextlib.asynccontextmanager
+async def lossy_proxy(target: int) -> AsyncIterator[LossyProxy]:
+    proxy = LossyProxy(target)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    proxy.port = server.sockets[0].getsockname()[1]
+    try:
+        yield proxy
+    finally:
+        server.close()
