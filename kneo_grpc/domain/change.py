@@ -49,9 +49,12 @@ class StoredPlan:
 
 
 class JobKind(enum.StrEnum):
-    """run: execute the run; the others fall due later and are the workers' to perform."""
+    """run: execute the run; dead: a dead-lettered run, kept for a person to put back and never due;
+    the others fall due later and are the workers' to perform.
+    """
 
     RUN = "run"
+    DEAD = "dead"
     DEADLINE = "deadline"
     HUMAN_EXPIRY = "human_expiry"
     RETRY = "retry"
@@ -128,6 +131,8 @@ class Change:
     that number, else `fence_lost`. So nothing is written twice when a commit's reply was lost.
     base_state: the engine state that `checkpoints[0].state` follows on, as data; {} before the
     first.
+    restate: pending tasks as they shall be from now on (request and deadline); one that is not
+    pending any more fails the whole Change with `task_settled`.
     close_tasks: ends every pending human task of the run with this status, beside those in
     `settle`.
     clear_jobs: removes all jobs of these kinds before `jobs` are added.
@@ -141,6 +146,7 @@ class Change:
     base_state: Mapping[str, Any] = field(default_factory=dict)
     checkpoints: tuple[Checkpoint, ...] = ()
     open_tasks: tuple[HumanTask, ...] = ()
+    restate: tuple[HumanTask, ...] = ()
     settle: tuple[TaskSettlement, ...] = ()
     close_tasks: HumanTaskStatus | None = None
     clear_jobs: frozenset[JobKind] = frozenset()

@@ -35,7 +35,7 @@ class DueJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedJob:
-    """A job of kind `run` as it stands. state: ready, later (due in the future) or leased."""
+    """A job as it stands. state: ready, later (due in the future), leased, or dead."""
 
     run_id: RunId
     state: str
@@ -64,7 +64,7 @@ class Queue(Protocol):
     async def claim_due(
         self, owner: str, lease_for: timedelta, *, limit: int
     ) -> tuple[DueJob, ...]:
-        """Lease jobs of the other kinds that fell due, oldest first."""
+        """Lease jobs that fell due of the kinds but run and dead, oldest first."""
 
     async def postpone(self, owner: str, run_ids: Sequence[RunId], delay: timedelta) -> None:
         """Give runs back that this process leased and cannot execute; due again after delay."""
@@ -78,8 +78,8 @@ class Queue(Protocol):
     async def release_all(self) -> int:
         """Make every lease expire now; for a database that only one process can use."""
 
-    async def list_jobs(self, limit: int) -> tuple[QueuedJob, ...]:
-        """Return jobs of kind `run`, the longest due first."""
+    async def list_jobs(self, kind: JobKind, limit: int) -> tuple[QueuedJob, ...]:
+        """Return jobs of a kind (run or dead), the longest due first."""
 
     async def wait_for_work(self, at_most: timedelta) -> bool:
         """Wait for a hint that a run became ready; False when none came. Hints may be lost."""
