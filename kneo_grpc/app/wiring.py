@@ -29,7 +29,7 @@ from kneo_grpc.platform.human_tasks import HumanTasks
 from kneo_grpc.platform.idempotency import Idempotency
 from kneo_grpc.platform.legs import Legs, LegSettings
 from kneo_grpc.platform.recovery import Recovery
-from kneo_grpc.platform.runs import Runs
+from kneo_grpc.platform.runs import Runs, RunSettings
 from kneo_grpc.platform.specs import Specs
 from kneo_grpc.platform.steps import StepExecutor
 from kneo_grpc.platform.threads import StepThreads
@@ -149,7 +149,7 @@ def build_platform(
         idempotency=idempotency,
         clock=clock,
         ids=ids,
-        sync_wait=settings.sync_wait,
+        settings=RunSettings(sync_wait=settings.sync_wait),
     )
     human_tasks = HumanTasks(
         store=store,

@@ -8,7 +8,6 @@ from kneo_grpc.domain.change import (
     AuditRecord,
     Change,
     ExpectStatus,
-    IdempotencyRecord,
     OutcomeKind,
     TaskSettlement,
 )
@@ -37,7 +36,7 @@ from kneo_grpc.engine.messages import Decision as EngineDecision
 from kneo_grpc.engine.messages import HumanAnswered
 from kneo_grpc.platform.decisions import ChangeWriter, state_after
 from kneo_grpc.platform.idempotency import Idempotency
-from kneo_grpc.platform.legs import Key, Legs, numbered, response_of
+from kneo_grpc.platform.legs import Legs, numbered, with_key
 from kneo_grpc.platform.runs import CallResult, Runs
 from kneo_grpc.platform.specs import Specs
 from kneo_grpc.ports.clock import Clock, IdSource
@@ -100,8 +99,8 @@ class HumanTasks:
         run = await self._runs.get(task.run_id)
         self._check(task, run, answer)
         self._legs.check_capacity()
-        change, decision = await self._decide(caller, task, run, answer)
-        change, key = _with_key(change, use.record)
+        change, decision = await self._decide(task, run, answer, actor=caller.name)
+        change, key = with_key(change, use.record)
         plan = await self._specs.plan(run.plan_digest)
         outcome, leg = await self._legs.launch(change, plan, decision, key=key)
         if outcome.kind is OutcomeKind.EXISTS:
@@ -129,8 +128,50 @@ class HumanTasks:
                 expires_at=task.expires_at.timestamp(),
             )
 
+    async def decide_for(
+        self,
+        task: HumanTask,
+        answer: HumanDecision,
+        *,
+        event_type: str,
+        facts: Mapping[str, Any],
+    ) -> bool:
+        """Decide a task in the service's own name, past its deadline; the run goes on here.
+
+        Return False when somebody else ended the task or the run meanwhile.
+        """
+        run = await self._runs.get(task.run_id)
+        if run.status is not RunStatus.BLOCKED:
+            return False
+        change, decision = await self._decide(
+            task, run, answer, actor=None, event_type=event_type, facts=facts
+        )
+        (outcome,) = await self._store.commit([change])
+        if not outcome.applied:
+            return False
+        run = numbered(change, outcome)
+        if run.status is RunStatus.RUNNING:
+            plan = await self._specs.plan(run.plan_digest)
+            self._legs.start(run, plan, decision.state, decision.commands)
+        return True
+
+    async def restate(
+        self, *, run: Run, task: HumanTask, expect: ExpectStatus, audit: AuditRecord
+    ) -> bool:
+        """Write what a pending task and its run say from now on; False when either moved on."""
+        change = Change(run=run, expect=expect, restate=(task,), audit=(audit,))
+        (outcome,) = await self._store.commit([change])
+        return outcome.applied
+
     async def _decide(
-        self, caller: Principal, task: HumanTask, run: Run, answer: HumanDecision
+        self,
+        task: HumanTask,
+        run: Run,
+        answer: HumanDecision,
+        *,
+        actor: str | None,
+        event_type: str = "human.decision",
+        facts: Mapping[str, Any] | None = None,
     ) -> tuple[Change, EngineDecision]:
         plan = await self._specs.plan(run.plan_digest)
         loaded = await self._store.load_state(run.id)
@@ -159,16 +200,16 @@ class HumanTasks:
             continuation_id=task.id,
             status=HumanTaskStatus.DECIDED,
             decision=answer,
-            decided_by=caller.name,
+            decided_by=actor,
             at=now,
         )
         record = AuditRecord(
             id=AuditId(self._ids.new("audit")),
-            event_type="human.decision",
+            event_type=event_type,
             run_id=run.id,
             continuation_id=task.id,
-            actor=caller.name,
-            metadata=_audit_facts(answer, change.run.status),
+            actor=actor,
+            metadata={**_audit_facts(answer, change.run.status), **(facts or {})},
             created_at=now,
         )
         return replace(change, settle=(settlement,), audit=(record,)), decision
@@ -202,17 +243,6 @@ def _taken(task: HumanTask, run: Run) -> KneoError:
         run_id=run.id,
         status=run.status.value,
     )
-
-
-def _with_key(change: Change, record: IdempotencyRecord | None) -> tuple[Change, Key | None]:
-    """Add an idempotency record to a Change; the key is returned when the leg has to end it."""
-    if record is None:
-        return change, None
-    if change.run.status is RunStatus.RUNNING:
-        key = (record.principal, record.scope, record.key)
-        return replace(change, idempotency=replace(record, run_id=change.run.id)), key
-    ended = replace(record, run_id=change.run.id, response=response_of(change))
-    return replace(change, idempotency=ended), None
 
 
 def _audit_facts(answer: HumanDecision, status: RunStatus) -> Mapping[str, Any]:

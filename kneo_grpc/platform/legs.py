@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from kneo_grpc.domain.change import Change, ExpectAttempt, Outcome, OutcomeKind
+from kneo_grpc.domain.change import Change, ExpectAttempt, IdempotencyRecord, Outcome, OutcomeKind
 from kneo_grpc.domain.data import to_data
 from kneo_grpc.domain.errors import LeaseLost, QueueFull, StoreUnavailable
 from kneo_grpc.domain.ids import RunId
@@ -327,3 +327,19 @@ def response_of(change: Change) -> dict[str, Any]:
     data = to_data(run)
     assert isinstance(data, dict)
     return data
+
+
+def with_key(
+    change: Change, record: IdempotencyRecord | None, *, ends: bool = False
+) -> tuple[Change, Key | None]:
+    """Add an idempotency record to a Change; the key is returned when the leg has to end it.
+
+    ends: the call ends with this Change though the run goes on.
+    """
+    if record is None:
+        return change, None
+    named = replace(record, run_id=change.run.id)
+    if change.run.status in (RunStatus.RUNNING, RunStatus.QUEUED) and not ends:
+        key = (record.principal, record.scope, record.key)
+        return replace(change, idempotency=named), key
+    return replace(change, idempotency=replace(named, response=response_of(change))), None

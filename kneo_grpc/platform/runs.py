@@ -8,30 +8,36 @@ from typing import Any
 
 from kneo_grpc.domain.change import (
     AuditRecord,
+    Change,
     ExpectNew,
+    Job,
+    JobKind,
     OutcomeKind,
     StoredPlan,
 )
-from kneo_grpc.domain.errors import NotFound
+from kneo_grpc.domain.errors import NotFound, QueueFull
 from kneo_grpc.domain.ids import AuditId, RunId
 from kneo_grpc.domain.plan import ROOT
 from kneo_grpc.domain.principal import Principal
-from kneo_grpc.domain.run import Run, RunStatus
+from kneo_grpc.domain.run import TERMINAL, Run, RunStatus
 from kneo_grpc.engine.machine import decide
 from kneo_grpc.engine.messages import Started
 from kneo_grpc.engine.state import initial
 from kneo_grpc.platform.decisions import ChangeWriter
 from kneo_grpc.platform.endings import Ending, Endings
 from kneo_grpc.platform.idempotency import Idempotency
-from kneo_grpc.platform.legs import Key, Legs, numbered, response_of
-from kneo_grpc.platform.specs import Specs, SpecSource
+from kneo_grpc.platform.legs import Legs, numbered, with_key
+from kneo_grpc.platform.specs import CompiledSpec, Specs, SpecSource
 from kneo_grpc.ports.clock import Clock, IdSource
 from kneo_grpc.ports.store import Page, PageRequest, RunFilter, Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateRun:
-    """A call to create a run. target: workflow or agent. scope: of the idempotency key."""
+    """A call to create a run. target: workflow or agent. scope: of the idempotency key.
+
+    queued: leave the run to a worker and answer at once. timeout: from now to the run's deadline.
+    """
 
     input: str
     source: SpecSource
@@ -39,6 +45,8 @@ class CreateRun:
     environment: str | None = None
     session_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    queued: bool = False
+    timeout: timedelta | None = None
     idempotency_key: str | None = None
     scope: str = "runs:create"
 
@@ -51,8 +59,20 @@ class CallResult:
     replayed: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """sync_wait: how long a call waits for its run to end or pause. executes: whether calls execute
+    runs in this process. queue_depth_max: runs that may wait, 0 for any number.
+    """
+
+    sync_wait: timedelta = timedelta(seconds=110)
+    executes: bool = True
+    queue_depth_max: int = 0
+    rest_poll: timedelta = timedelta(milliseconds=50)
+
+
 class Runs:
-    """The run use cases. sync_wait: how long a create waits for the run to end or pause."""
+    """The run use cases."""
 
     def __init__(
         self,
@@ -65,7 +85,7 @@ class Runs:
         idempotency: Idempotency,
         clock: Clock,
         ids: IdSource,
-        sync_wait: timedelta,
+        settings: RunSettings,
     ) -> None:
         self._store = store
         self._specs = specs
@@ -75,11 +95,11 @@ class Runs:
         self._idempotency = idempotency
         self._clock = clock
         self._ids = ids
-        self._sync_wait = sync_wait
+        self._settings = settings
 
     async def create(self, caller: Principal, command: CreateRun) -> CallResult:
-        """Commit a run, execute it here, and return it when it ended, pauses or the wait is
-        over.
+        """Commit a run. Where this process executes runs it does so here and returns the run when
+        it ended, pauses or the wait is over; a queued one is returned at once.
         """
         request = _request_data(command)
         use = await self._idempotency.use(
@@ -88,48 +108,29 @@ class Runs:
         if use.replay is not None:
             return CallResult(run=use.replay, replayed=True)
         compiled = await self._specs.compile(command.source)
-        self._legs.check_capacity()
-        now = self._clock.now()
+        here = not command.queued and self._settings.executes
+        if here:
+            self._legs.check_capacity()
+        else:
+            await self._check_depth()
+        run = self._new_run(command, request, compiled)
         plan = compiled.plan
-        root = plan.root(command.target)
-        run = Run(
-            id=RunId(self._ids.new("run")),
-            status=RunStatus.RUNNING,
-            attempt=1,
-            plan_digest=compiled.digest,
-            target=command.target,
-            agent_name=plan.agents[ROOT].name,
-            workflow_name=None if root.implicit else root.name,
-            workflow_kind=None if root.implicit else root.kind,
-            environment=command.environment,
-            session_id=command.session_id,
-            input_text=command.input,
-            source={key: value for key, value in request.items() if key != "input"},
-            created_at=now,
-            updated_at=now,
-        )
-        decision = decide(plan, initial(command.target, command.input), Started())
-        change = self._writer.write(
-            run=run,
-            plan=plan,
-            before=None,
-            decision=decision,
-            expect=ExpectNew(),
-            lease=self._legs.lease,
-        )
-        key: Key | None = None
-        if use.record is not None:
-            ends = decision.state.status is not RunStatus.RUNNING
-            response = response_of(change) if ends else None
-            record = replace(use.record, run_id=run.id, response=response)
-            change = replace(change, idempotency=record)
-            key = None if ends else (record.principal, record.scope, record.key)
-        change = replace(
-            change,
-            plan=StoredPlan(digest=compiled.digest, content=compiled.content),
-            audit=(self._audit(caller, command, run.id),),
-        )
-        outcome, leg = await self._legs.launch(change, plan, decision, key=key)
+        if here:
+            decision = decide(plan, initial(command.target, command.input), Started())
+            change = self._writer.write(
+                run=run,
+                plan=plan,
+                before=None,
+                decision=decision,
+                expect=ExpectNew(),
+                lease=self._legs.lease,
+            )
+        else:
+            waiting = replace(run, status=RunStatus.QUEUED, attempt=0, started_at=None)
+            job = Job(kind=JobKind.RUN, due_at=run.created_at)
+            change = Change(run=waiting, expect=ExpectNew(), jobs=(job,))
+        change, key = with_key(change, use.record, ends=not here and command.queued)
+        (outcome,) = await self._store.commit([self._completed(change, caller, command, compiled)])
         if outcome.kind is OutcomeKind.EXISTS:
             # Another call with the same key was faster; now its record can be seen.
             use = await self._idempotency.use(
@@ -138,14 +139,81 @@ class Runs:
             assert use.replay is not None
             return CallResult(run=use.replay, replayed=True)
         run = numbered(change, outcome)
-        return CallResult(run=await self.settled(run.id, leg) if leg else run)
+        if here and run.status is RunStatus.RUNNING:
+            task = self._legs.start(run, plan, decision.state, decision.commands, key=key)
+            run = await self.settled(run.id, task)
+        elif not here and not command.queued:
+            run = await self.rested(run.id)
+        return CallResult(run=run)
+
+    def _new_run(
+        self, command: CreateRun, request: Mapping[str, Any], compiled: CompiledSpec
+    ) -> Run:
+        now = self._clock.now()
+        root = compiled.plan.root(command.target)
+        return Run(
+            id=RunId(self._ids.new("run")),
+            status=RunStatus.RUNNING,
+            attempt=1,
+            plan_digest=compiled.digest,
+            target=command.target,
+            agent_name=compiled.plan.agents[ROOT].name,
+            workflow_name=None if root.implicit else root.name,
+            workflow_kind=None if root.implicit else root.kind,
+            environment=command.environment,
+            session_id=command.session_id,
+            input_text=command.input,
+            source={key: value for key, value in request.items() if key != "input"},
+            created_at=now,
+            updated_at=now,
+            deadline_at=None if command.timeout is None else now + command.timeout,
+        )
+
+    def _completed(
+        self, change: Change, caller: Principal, command: CreateRun, compiled: CompiledSpec
+    ) -> Change:
+        """Add to a create what does not depend on where the run is executed."""
+        deadline = change.run.deadline_at
+        jobs = change.jobs
+        if deadline is not None and change.run.status not in TERMINAL:
+            jobs = (*jobs, Job(kind=JobKind.DEADLINE, due_at=deadline))
+        return replace(
+            change,
+            plan=StoredPlan(digest=compiled.digest, content=compiled.content),
+            jobs=jobs,
+            audit=(self._audit(caller, command, change.run.id),),
+        )
+
+    async def _check_depth(self) -> None:
+        """Raises QueueFull when as many runs wait as may."""
+        limit = self._settings.queue_depth_max
+        if limit == 0:
+            return
+        depth = (await self._store.count_jobs())["queued"]
+        if depth >= limit:
+            raise QueueFull(
+                f"{depth} runs wait, and the limit is {limit}",
+                queue_depth=depth,
+                limit=limit,
+                retry_after=5,
+            )
+
+    async def rested(self, run_id: RunId) -> Run:
+        """Wait for a run that others execute to end or pause, as long as a call may wait."""
+        deadline = self._clock.now() + self._settings.sync_wait
+        while True:
+            run = await self.get(run_id)
+            resting = run.status not in (RunStatus.QUEUED, RunStatus.RUNNING)
+            if resting or self._clock.now() >= deadline:
+                return run
+            await self._clock.sleep(self._settings.rest_poll)
 
     async def settled(self, run_id: RunId, leg: "asyncio.Task[Run | None]") -> Run:
         """Wait for a leg as long as a call may wait, then return the run as it is stored.
 
         A caller that goes away does not stop the leg.
         """
-        done, _ = await asyncio.wait({leg}, timeout=self._sync_wait.total_seconds())
+        done, _ = await asyncio.wait({leg}, timeout=self._settings.sync_wait.total_seconds())
         ended = leg.result() if done and not leg.cancelled() else None
         return ended if ended is not None else await self.get(run_id)
 
@@ -199,5 +267,7 @@ def _request_data(command: CreateRun) -> dict[str, Any]:
         "overrides": command.source.overrides,
         "session_id": command.session_id,
         "caller_metadata": command.metadata,
+        "async_mode": command.queued or None,
+        "timeout_seconds": command.timeout.total_seconds() if command.timeout else None,
     }
     return {key: value for key, value in data.items() if value not in (None, {})}
