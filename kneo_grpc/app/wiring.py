@@ -161,6 +161,15 @@ def build_platform(
         clock=clock,
         ids=ids,
     )
+    recovery = Recovery(
+        store=store,
+        runs=runs,
+        specs=specs,
+        legs=legs,
+        writer=writer,
+        idempotency=idempotency,
+        executes=True,
+    )
     return Platform(
         settings=settings,
         store=store,
@@ -172,7 +181,7 @@ def build_platform(
         runs=runs,
         human_tasks=human_tasks,
         feed=Feed(store, runs),
-        recovery=Recovery(store, runs),
+        recovery=recovery,
         health=Health(
             store=store,
             code=code,

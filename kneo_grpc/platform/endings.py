@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kneo_grpc.domain.change import AuditRecord, ExpectStatus
+from kneo_grpc.domain.change import AuditRecord, ExpectStatus, Job, JobKind
 from kneo_grpc.domain.errors import NotFound, ResourceLocked
 from kneo_grpc.domain.human import HumanTaskStatus
 from kneo_grpc.domain.ids import AuditId, ContinuationId, RunId
@@ -26,6 +26,7 @@ TRIES = 16
 class Ending:
     """How a run ends. event_type: of the audit record; actor: None for the service itself.
 
+    dead: keep the run among the dead letters, for a person to put back.
     tasks: what becomes of its waiting human tasks; only_from: leave runs of other statuses alone.
     """
 
@@ -38,6 +39,7 @@ class Ending:
     facts: Mapping[str, Any] = field(default_factory=dict)
     tasks: HumanTaskStatus = HumanTaskStatus.CANCELLED
     only_from: frozenset[RunStatus] | None = None
+    dead: bool = False
 
 
 class Endings:
@@ -89,7 +91,8 @@ class Endings:
             metadata={**ending.facts, "status_before": run.status.value},
             created_at=self._writer.clock.now(),
         )
+        dead = (Job(kind=JobKind.DEAD, due_at=change.run.updated_at),) if ending.dead else ()
         (outcome,) = await self._store.commit(
-            [replace(change, close_tasks=ending.tasks, audit=(record,))]
+            [replace(change, close_tasks=ending.tasks, jobs=dead, audit=(record,))]
         )
         return numbered(change, outcome) if outcome.applied else None

@@ -1,13 +1,25 @@
 """What is left to do in a run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from kneo_grpc.domain.ids import RunId
+from kneo_grpc.domain.change import AuditRecord, Change, ExpectStatus, JobKind, OutcomeKind
+from kneo_grpc.domain.errors import RunStateConflict
+from kneo_grpc.domain.ids import AuditId, RunId
+from kneo_grpc.domain.plan import Plan
+from kneo_grpc.domain.principal import Principal
 from kneo_grpc.domain.run import Run, RunStatus
+from kneo_grpc.engine.machine import decide
+from kneo_grpc.engine.messages import Continued
+from kneo_grpc.engine.messages import Decision as EngineDecision
 from kneo_grpc.engine.state import State
-from kneo_grpc.platform.decisions import state_after
-from kneo_grpc.platform.runs import Runs
+from kneo_grpc.platform.decisions import ChangeWriter, state_after
+from kneo_grpc.platform.idempotency import Idempotency
+from kneo_grpc.platform.legs import Legs, numbered, with_key
+from kneo_grpc.platform.runs import CallResult, Runs
+from kneo_grpc.platform.specs import Specs
 from kneo_grpc.ports.store import Store
+
+SCOPE = "runs:continue"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,17 +36,31 @@ class RecoveryView:
 
 
 class Recovery:
-    """Looks at runs that stopped."""
+    """Looks at runs that stopped, and makes them go on."""
 
-    def __init__(self, store: Store, runs: Runs) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        runs: Runs,
+        specs: Specs,
+        legs: Legs,
+        writer: ChangeWriter,
+        idempotency: Idempotency,
+        executes: bool,
+    ) -> None:
         self._store = store
         self._runs = runs
+        self._specs = specs
+        self._legs = legs
+        self._writer = writer
+        self._idempotency = idempotency
+        self._executes = executes
 
     async def view(self, run_id: RunId) -> RecoveryView:
         """Return what is left to do in a run. Raises NotFound."""
         run = await self._runs.get(run_id)
-        loaded = await self._store.load_state(run_id)
-        state = state_after(run, loaded)
+        state = state_after(run, await self._store.load_state(run_id))
         frame = state.frames.get("")
         return RecoveryView(
             run=run,
@@ -42,9 +68,108 @@ class Recovery:
             failed_step=state.failed_step,
             next_step_index=frame.position if frame else 0,
             resume_input=_resume_input(run, state),
-            can_continue=run.status is RunStatus.FAILED and bool(state.interrupted),
+            can_continue=run.status is RunStatus.FAILED and can_go_on(state),
             can_replay=True,  # the plan is stored with every run
         )
+
+    async def go_on(
+        self, caller: Principal, run_id: RunId, idempotency_key: str | None = None
+    ) -> CallResult:
+        """Continue a failed run with the step that failed; wait for it as a create does.
+
+        Raises NotFound, and RunStateConflict for a run that did not fail.
+        """
+        request = {"run_id": run_id}
+        use = await self._idempotency.use(caller.name, SCOPE, idempotency_key, request)
+        if use.replay is not None:
+            return CallResult(run=use.replay, replayed=True)
+        if self._executes:
+            self._legs.check_capacity()
+        change, decision, plan = await self._continued(run_id, actor=caller.name)
+        if not self._executes:
+            change = queued(change)
+        change, key = with_key(change, use.record)
+        (outcome,) = await self._store.commit([change])
+        if outcome.kind is OutcomeKind.EXISTS:
+            use = await self._idempotency.use(caller.name, SCOPE, idempotency_key, request)
+            assert use.replay is not None
+            return CallResult(run=use.replay, replayed=True)
+        if not outcome.applied:
+            raise _moved_on(await self._runs.get(run_id))
+        run = numbered(change, outcome)
+        if not self._executes:
+            return CallResult(run=await self._runs.rested(run_id))
+        if run.status is RunStatus.RUNNING:
+            leg = self._legs.start(run, plan, decision.state, decision.commands, key=key)
+            run = await self._runs.settled(run_id, leg)
+        return CallResult(run=run)
+
+    async def requeue(self, caller: Principal, run_id: RunId) -> Run:
+        """Put a failed run, above all a dead-lettered one, back into the queue.
+
+        Raises NotFound, and RunStateConflict for a run that did not fail.
+        """
+        change, _, _ = await self._continued(run_id, actor=caller.name)
+        change = queued(change)
+        (outcome,) = await self._store.commit([change])
+        if not outcome.applied:
+            raise _moved_on(await self._runs.get(run_id))
+        return numbered(change, outcome)
+
+    async def _continued(self, run_id: RunId, *, actor: str) -> tuple[Change, EngineDecision, Plan]:
+        run = await self._runs.get(run_id)
+        if run.status is not RunStatus.FAILED:
+            raise _moved_on(run)
+        plan = await self._specs.plan(run.plan_digest)
+        loaded = await self._store.load_state(run_id)
+        state = state_after(run, loaded)
+        if loaded.checkpoint_sequence != run.checkpoint_sequence or not can_go_on(state):
+            raise RunStateConflict(
+                "the run holds no step to go on with", run_id=run_id, status=run.status.value
+            )
+        decision = decide(plan, state, Continued())
+        change = self._writer.write(
+            run=replace(run, attempt=run.attempt + 1),
+            plan=plan,
+            before=state,
+            decision=decision,
+            expect=ExpectStatus(frozenset({RunStatus.FAILED}), attempt=run.attempt),
+            lease=self._legs.lease,
+        )
+        record = AuditRecord(
+            id=AuditId(self._writer.ids.new("audit")),
+            event_type="run.continued",
+            run_id=run_id,
+            actor=actor,
+            metadata={"status": change.run.status.value},
+            created_at=self._writer.clock.now(),
+        )
+        kinds = change.clear_jobs | {JobKind.DEAD}
+        return replace(change, clear_jobs=kinds, audit=(record,)), decision, plan
+
+
+def can_go_on(state: State) -> bool:
+    """Tell whether a failed run's state holds something to go on with."""
+    return bool(state.interrupted) or not state.frames
+
+
+def queued(change: Change) -> Change:
+    """Leave to a worker what a Change would have this process execute."""
+    if change.run.status is not RunStatus.RUNNING:
+        return change
+    jobs = tuple(
+        replace(job, lease_owner=None, lease_for=None) if job.kind is JobKind.RUN else job
+        for job in change.jobs
+    )
+    return replace(change, run=replace(change.run, status=RunStatus.QUEUED), jobs=jobs)
+
+
+def _moved_on(run: Run) -> RunStateConflict:
+    return RunStateConflict(
+        f"only a failed run can be continued; this one is {run.status.value}",
+        run_id=run.id,
+        status=run.status.value,
+    )
 
 
 def _resume_input(run: Run, state: State) -> str:

@@ -193,7 +193,8 @@ class Worker:
             status=RunStatus.FAILED,
             error_type="code_missing",
             message=f"no worker has the run's code: {what}",
-            event_type="run.failed",
+            event_type="run.dead_lettered",
+            dead=True,
         )
         await self._endings.end(run.id, ending)
         return "dead"
@@ -205,6 +206,7 @@ class Worker:
             message=f"the run's worker was lost {attempts} times",
             event_type="run.dead_lettered",
             facts={"attempts": attempts, "limit": self._settings.claims_max},
+            dead=True,
         )
         await self._endings.end(run.id, ending)
         logger.error("run dead-lettered", extra={"run_id": run.id, "attempts": attempts})
