@@ -146,14 +146,9 @@ class HumanTasks:
         change, decision = await self._decide(
             task, run, answer, actor=None, event_type=event_type, facts=facts
         )
-        (outcome,) = await self._store.commit([change])
-        if not outcome.applied:
-            return False
-        run = numbered(change, outcome)
-        if run.status is RunStatus.RUNNING:
-            plan = await self._specs.plan(run.plan_digest)
-            self._legs.start(run, plan, decision.state, decision.commands)
-        return True
+        plan = await self._specs.plan(run.plan_digest)
+        outcome, _ = await self._legs.launch(change, plan, decision)
+        return outcome.applied
 
     async def restate(
         self, *, run: Run, task: HumanTask, expect: ExpectStatus, audit: AuditRecord

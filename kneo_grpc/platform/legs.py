@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -81,7 +81,7 @@ class Legs:
         self._settings = settings
         self._tasks: dict[RunId, Leg] = {}
         self._launches: set[asyncio.Task[tuple[Outcome, Leg | None]]] = set()
-        self._reserved = 0
+        self._attempts: dict[RunId, int] = {}
         self._draining = False
 
     @property
@@ -93,6 +93,11 @@ class Legs:
     def count(self) -> int:
         """How many runs are under way."""
         return len(self._tasks)
+
+    @property
+    def draining(self) -> bool:
+        """Whether this process takes no further run."""
+        return self._draining
 
     def check_capacity(self) -> None:
         """Raises QueueFull when no further run is taken."""
@@ -136,6 +141,7 @@ class Legs:
         """
         task = asyncio.create_task(self._drive(run, plan, state, commands, key), name=run.id)
         self._tasks[run.id] = task
+        self._attempts[run.id] = run.attempt
         task.add_done_callback(lambda done: self._forget(run.id, done))
         return task
 
@@ -146,19 +152,35 @@ class Legs:
             task.cancel()
 
     async def heartbeat(self) -> HeartbeatReport:
-        """Renew all leases of this process in one statement; stop the legs that are not held."""
+        """Renew all leases of this process in one statement; stop the legs that lost theirs."""
         if not self._tasks:
             return HeartbeatReport(0, 0)
         driven = set(self._tasks)
         lease = self._settings.lease
         held = await self._store.renew_leases(lease.owner, lease.lease_for)
-        lost = [run_id for run_id in driven - held if run_id in self._tasks]
-        # A leg may have ended, and given its lease back, while the statement ran.
-        for run_id in lost:
+        lost = await self.stop_lost(driven - held)
+        return HeartbeatReport(len(held), lost)
+
+    async def stop_lost(self, suspects: Set[RunId]) -> int:
+        """Stop the legs whose run was ended or taken over by somebody else; return how many.
+
+        A leg may have ended, and given its lease back, since it became a suspect: the run decides.
+        """
+        lost = 0
+        for run_id in suspects:
+            attempt = self._attempts.get(run_id)
+            if attempt is None:
+                continue
             run = await self._store.load_run(run_id)
-            if run is None or run.status is not RunStatus.RUNNING:
+            moved = run is None or run.attempt != attempt or run.status is not RunStatus.RUNNING
+            if moved and self._attempts.get(run_id) == attempt:
                 self.interrupt(run_id)
-        return HeartbeatReport(len(held), len(lost))
+                lost += 1
+        return lost
+
+    def driven(self) -> frozenset[RunId]:
+        """Return the runs under way."""
+        return frozenset(self._tasks)
 
     async def drain(self, limit: timedelta) -> int:
         """Take no further run, wait for those under way, stop what is left; return how many."""
@@ -177,6 +199,7 @@ class Legs:
     def _forget(self, run_id: RunId, task: Leg) -> None:
         if self._tasks.get(run_id) is task:
             del self._tasks[run_id]
+            del self._attempts[run_id]
 
     async def _launch(
         self, change: Change, plan: Plan, decision: Decision, key: Key | None

@@ -89,7 +89,11 @@ class Recovery:
         if not self._executes:
             change = queued(change)
         change, key = with_key(change, use.record)
-        (outcome,) = await self._store.commit([change])
+        leg = None
+        if self._executes:
+            outcome, leg = await self._legs.launch(change, plan, decision, key=key)
+        else:
+            (outcome,) = await self._store.commit([change])
         if outcome.kind is OutcomeKind.EXISTS:
             use = await self._idempotency.use(caller.name, SCOPE, idempotency_key, request)
             assert use.replay is not None
@@ -99,10 +103,7 @@ class Recovery:
         run = numbered(change, outcome)
         if not self._executes:
             return CallResult(run=await self._runs.rested(run_id))
-        if run.status is RunStatus.RUNNING:
-            leg = self._legs.start(run, plan, decision.state, decision.commands, key=key)
-            run = await self._runs.settled(run_id, leg)
-        return CallResult(run=run)
+        return CallResult(run=await self._runs.settled(run_id, leg) if leg else run)
 
     async def requeue(self, caller: Principal, run_id: RunId) -> Run:
         """Put a failed run, above all a dead-lettered one, back into the queue.

@@ -130,7 +130,12 @@ class Runs:
             job = Job(kind=JobKind.RUN, due_at=run.created_at)
             change = Change(run=waiting, expect=ExpectNew(), jobs=(job,))
         change, key = with_key(change, use.record, ends=not here and command.queued)
-        (outcome,) = await self._store.commit([self._completed(change, caller, command, compiled)])
+        change = self._completed(change, caller, command, compiled)
+        leg = None
+        if here:
+            outcome, leg = await self._legs.launch(change, plan, decision, key=key)
+        else:
+            (outcome,) = await self._store.commit([change])
         if outcome.kind is OutcomeKind.EXISTS:
             # Another call with the same key was faster; now its record can be seen.
             use = await self._idempotency.use(
@@ -139,9 +144,8 @@ class Runs:
             assert use.replay is not None
             return CallResult(run=use.replay, replayed=True)
         run = numbered(change, outcome)
-        if here and run.status is RunStatus.RUNNING:
-            task = self._legs.start(run, plan, decision.state, decision.commands, key=key)
-            run = await self.settled(run.id, task)
+        if leg is not None:
+            run = await self.settled(run.id, leg)
         elif not here and not command.queued:
             run = await self.rested(run.id)
         return CallResult(run=run)

@@ -73,6 +73,20 @@ class Timers:
             escalated=outcomes.count("escalated"),
         )
 
+    async def run_all(self) -> TimerReport:
+        """Perform due jobs until none is left."""
+        total = TimerReport()
+        while True:
+            report = await self.run_once()
+            if report == TimerReport():
+                return total
+            total = TimerReport(
+                timed_out=total.timed_out + report.timed_out,
+                expired=total.expired + report.expired,
+                continued=total.continued + report.continued,
+                escalated=total.escalated + report.escalated,
+            )
+
     async def _perform(self, job: DueJob) -> str:
         """Do what a job is for; a job without anything left to do is removed."""
         try:

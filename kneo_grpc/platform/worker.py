@@ -83,7 +83,7 @@ class Worker:
     @property
     def free(self) -> int:
         """How many further runs this worker takes."""
-        if self._alone is not None:
+        if self._alone is not None or self._legs.draining:
             return 0
         return self._settings.concurrency - len(self._driving)
 

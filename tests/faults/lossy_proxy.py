@@ -52,8 +52,11 @@ class LossyProxy:
                 await server_out.drain()
 
         async def replies() -> None:
+            end = b""
             while chunk := await server_in.read(1 << 20):
-                if awaits_reply.is_set() and chunk.endswith(READY_OUTSIDE_TRANSACTION):
+                end = (end + chunk)[-len(READY_OUTSIDE_TRANSACTION) :]
+                lose = self._lose is Lose.REPLY and awaits_reply.is_set()
+                if lose and end == READY_OUTSIDE_TRANSACTION:
                     self._trip()
                     return
                 client_out.write(chunk)

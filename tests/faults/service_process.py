@@ -201,16 +201,20 @@ class Site:
         return self.folder / "runs.sqlite"
 
     def start(
-        self, *, hold_commits: bool = False, port: int = 0, **variables: str
+        self,
+        *options: str,
+        hold_commits: bool = False,
+        port: int = 0,
+        **variables: str,
     ) -> ServiceProcess:
-        """Start a service. hold_commits: by blocked_commits.py. variables: KNEO_SERV_… without
-        prefix.
+        """Start a service. options: of the command. hold_commits: by blocked_commits.py.
+        variables: KNEO_SERV_… without prefix.
         """
         port = port or free_port()
         number = len(self.services)
         stdout, stderr = self.folder / f"stdout-{number}", self.folder / f"stderr-{number}"
         program = [str(BLOCKED_COMMITS)] if hold_commits else ["-m", "kneo_grpc"]
-        arguments = ["service", "serve", "--no-gateway", "--grpc-port", str(port)]
+        arguments = ["service", "serve", "--no-gateway", "--grpc-port", str(port), *options]
         environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
             "PYTHONPATH": f"{self.folder}:{ROOT}",

@@ -1,0 +1,59 @@
+"""What may go: old runs and what belongs to them, in small batches that never stall the hot
+path.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from kneo_grpc.domain.run import TERMINAL, RunStatus
+from kneo_grpc.ports.clock import Clock
+from kneo_grpc.ports.upkeep import Kept, Upkeep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionSettings:
+    """ages: how old each kind may become; a kind that is missing is kept for ever.
+
+    statuses: of the runs that may go. pause: between two batches, left to other commits.
+    """
+
+    ages: Mapping[Kept, timedelta] = field(default_factory=dict)
+    statuses: frozenset[RunStatus] = TERMINAL
+    batch: int = 200
+    pause: timedelta = timedelta(milliseconds=20)
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionReport:
+    """How many of each kind were removed."""
+
+    removed: Mapping[Kept, int]
+
+
+class Retention:
+    """Removes what is older than the settings allow."""
+
+    def __init__(self, upkeep: Upkeep, clock: Clock, settings: RetentionSettings) -> None:
+        self._upkeep = upkeep
+        self._clock = clock
+        self._settings = settings
+
+    async def run_once(self) -> RetentionReport:
+        """Remove everything that is too old now, batch by batch."""
+        removed = {}
+        for kind, age in self._settings.ages.items():
+            removed[kind] = await self._prune(kind, age)
+        return RetentionReport(removed)
+
+    async def _prune(self, kind: Kept, age: timedelta) -> int:
+        before = self._clock.now() - age
+        total = 0
+        while True:
+            count = await self._upkeep.prune(
+                kind, before, statuses=self._settings.statuses, limit=self._settings.batch
+            )
+            total += count
+            if count < self._settings.batch:
+                return total
+            await self._clock.sleep(self._settings.pause)
