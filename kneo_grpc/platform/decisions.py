@@ -37,6 +37,12 @@ class Lease:
     owner: str
     lease_for: timedelta
 
+    def job(self, due_at: datetime) -> Job:
+        """Return the job `run` as the holder of this lease puts it."""
+        return Job(
+            kind=JobKind.RUN, due_at=due_at, lease_owner=self.owner, lease_for=self.lease_for
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeWriter:
@@ -74,14 +80,7 @@ class ChangeWriter:
         ]
         if goes_on:
             assert lease is not None
-            jobs.append(
-                Job(
-                    kind=JobKind.RUN,
-                    due_at=now,
-                    lease_owner=lease.owner,
-                    lease_for=lease.lease_for,
-                )
-            )
+            jobs.append(lease.job(now))
         ended = decision.state.status in TERMINAL
         idle = decision.state.status is not RunStatus.RUNNING
         return Change(

@@ -133,13 +133,16 @@ class Legs:
         commands: tuple[Command, ...],
         *,
         key: Key | None = None,
+        suspect: bool = False,
     ) -> Leg:
         """Drive a run whose lease this process took in the commit that led to `commands`.
 
         The task ends with the run as it was stored when the leg ended, or None when the lease was
-        lost; it never raises. key: the idempotency record that ends with the leg.
+        lost; it never raises. key: the idempotency record that ends with the leg. suspect: earlier
+        holders of the run were lost; as soon as it gets on, it is none any more.
         """
-        task = asyncio.create_task(self._drive(run, plan, state, commands, key), name=run.id)
+        leg = _Leg(run, plan, state, key, suspect)
+        task = asyncio.create_task(self._drive(leg, commands), name=run.id)
         self._tasks[run.id] = task
         self._attempts[run.id] = run.attempt
         task.add_done_callback(lambda done: self._forget(run.id, done))
@@ -152,12 +155,15 @@ class Legs:
             task.cancel()
 
     async def heartbeat(self) -> HeartbeatReport:
-        """Renew all leases of this process in one statement; stop the legs that lost theirs."""
+        """Renew the leases of all legs in one statement; stop the legs that lost theirs.
+
+        A lease without a leg is left to expire, so that another process takes the run.
+        """
         if not self._tasks:
             return HeartbeatReport(0, 0)
         driven = set(self._tasks)
         lease = self._settings.lease
-        held = await self._store.renew_leases(lease.owner, lease.lease_for)
+        held = await self._store.renew_leases(lease.owner, lease.lease_for, driven)
         lost = await self.stop_lost(driven - held)
         return HeartbeatReport(len(held), lost)
 
@@ -216,15 +222,8 @@ class Legs:
         run = numbered(change, outcome)
         return outcome, self.start(run, plan, decision.state, decision.commands, key=key)
 
-    async def _drive(
-        self,
-        run: Run,
-        plan: Plan,
-        state: State,
-        commands: tuple[Command, ...],
-        key: Key | None,
-    ) -> Run | None:
-        leg = _Leg(run, plan, state, key)
+    async def _drive(self, leg: "_Leg", commands: tuple[Command, ...]) -> Run | None:
+        run_id = leg.run.id
         work: set[asyncio.Task[Event]] = set()
         try:
             work |= {self._perform(leg, command) for command in commands}
@@ -234,13 +233,13 @@ class Legs:
                     work |= await self._follow(leg, task.result())
             return leg.run
         except LeaseLost:
-            logger.info("lease lost", extra={"run_id": run.id})
+            logger.info("lease lost", extra={"run_id": run_id})
             return None
         except asyncio.CancelledError:
-            logger.info("leg interrupted", extra={"run_id": run.id})
+            logger.info("leg interrupted", extra={"run_id": run_id})
             return None
         except Exception:
-            logger.exception("leg failed", extra={"run_id": run.id})
+            logger.exception("leg failed", extra={"run_id": run_id})
             return None
         finally:
             for task in work:
@@ -263,6 +262,11 @@ class Legs:
         ends = decision.state.status is not RunStatus.RUNNING
         if ends and leg.key is not None:
             change = replace(change, complete=(*leg.key, response_of(change)))
+        if leg.suspect and not ends:
+            # Taking the lease anew in the commit of a result counts the holders from one again.
+            job = self._settings.lease.job(change.run.updated_at)
+            change = replace(change, jobs=(*change.jobs, job))
+        leg.suspect = False
         outcome = await self._commit(change)
         leg.run = numbered(change, outcome)
         leg.state = decision.state
@@ -324,11 +328,12 @@ class Legs:
 class _Leg:
     """What changes while a run is driven."""
 
-    def __init__(self, run: Run, plan: Plan, state: State, key: Key | None) -> None:
+    def __init__(self, run: Run, plan: Plan, state: State, key: Key | None, suspect: bool) -> None:
         self.run = run
         self.plan = plan
         self.state = state
         self.key = key
+        self.suspect = suspect
 
 
 def numbered(change: Change, outcome: Outcome) -> Run:

@@ -133,7 +133,7 @@ class Worker:
             missing = self._specs.missing_code(plan)
             if missing:
                 return await self._leave(run, missing)
-            await self._start(run, plan, alone=claim.claims > self._settings.suspects_from)
+            await self._start(claim, plan)
         except StoreUnavailable:
             logger.warning("a claimed run waits for the store", extra={"run_id": run.id})
             return "lost"
@@ -142,7 +142,8 @@ class Worker:
             return "lost"
         return "started"
 
-    async def _start(self, run: Run, plan: Plan, *, alone: bool) -> None:
+    async def _start(self, claim: Claim, plan: Plan) -> None:
+        run = claim.run
         loaded = await self._store.load_state(run.id)
         state = state_after(run, loaded)
         if loaded.checkpoint_sequence:
@@ -166,9 +167,9 @@ class Worker:
             # This process lost the lease and took the run again: the old leg must not go on.
             self._legs.interrupt(run.id)
             await asyncio.wait({self._driving[run.id]})
-        task = self._legs.start(run, plan, state, commands)
+        task = self._legs.start(run, plan, state, commands, suspect=claim.claims > 1)
         self._driving[run.id] = task
-        if alone:
+        if claim.claims > self._settings.suspects_from:
             self._alone = run.id
         task.add_done_callback(lambda done: self._ended(run.id, done))
 

@@ -14,7 +14,8 @@ from kneo_grpc.domain.run import Run
 class Claim:
     """A run that was leased to execute it. run: with the attempt that the claim raised.
 
-    claims: how often the run's job was claimed, this time included; above 1 a holder was lost.
+    claims: how many processes took the run since it last got on, this one included; above 1 a
+    holder was lost.
     due_at: since when the run waited; for a lost lease, when that lease expired.
     """
 
@@ -74,9 +75,6 @@ class Queue(Protocol):
 
     async def held_runs(self, owner: str) -> frozenset[RunId]:
         """Return the runs whose job `run` this process holds, whether or not the lease expired."""
-
-    async def release_all(self) -> int:
-        """Make every lease expire now; for a database that only one process can use."""
 
     async def list_jobs(self, kind: JobKind, limit: int) -> tuple[QueuedJob, ...]:
         """Return jobs of a kind (run or dead), the longest due first."""

@@ -1,6 +1,6 @@
 """What the platform asks of a database. tests/contract holds one suite that every store passes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
@@ -99,8 +99,12 @@ class Store(Protocol):
     async def commit(self, changes: Sequence[Change]) -> tuple[Outcome, ...]:
         """Land changes; see above."""
 
-    async def renew_leases(self, owner: str, lease_for: timedelta) -> frozenset[RunId]:
-        """Extend all unexpired leases of a process in one statement; return the runs still held."""
+    async def renew_leases(
+        self, owner: str, lease_for: timedelta, run_ids: Collection[RunId]
+    ) -> frozenset[RunId]:
+        """Extend a process's unexpired leases on these runs in one statement; return the runs
+        still held.
+        """
 
     async def load_run(self, run_id: RunId) -> Run | None:
         """Return a run, or None."""

@@ -31,6 +31,7 @@ def is_rare(change: Change) -> bool:
     """Tell whether the Change has parts that can refuse it beside the fence on the run."""
     return bool(
         change.settle
+        or change.restate
         or change.close_tasks is not None
         or change.idempotency is not None
         or change.complete is not None
@@ -147,6 +148,12 @@ def task_values(task: HumanTask, instant: InstantEncoder) -> tuple[Any, ...]:
         instant(task.expires_at),
         dump_json(body),
     )
+
+
+def restated_values(task: HumanTask, instant: InstantEncoder) -> tuple[Any, ...]:
+    """Return id, expires_at, body."""
+    task_id, _status, _workflow_kind, _created_at, expires_at, body = task_values(task, instant)
+    return task_id, expires_at, body
 
 
 def job_values(job: Job, instant: InstantEncoder) -> tuple[Any, ...]:

@@ -43,8 +43,8 @@ def run_from_row(row: Row, instant: InstantDecoder) -> Run:
         error=None if error is None else RunError(type=error["type"], message=error["message"]),
         event_sequence=row["event_sequence"],
         checkpoint_sequence=row["checkpoint_sequence"],
-        created_at=_present(instant(row["created_at"])),
-        updated_at=_present(instant(row["updated_at"])),
+        created_at=present(instant(row["created_at"])),
+        updated_at=present(instant(row["updated_at"])),
         started_at=instant(row["started_at"]),
         completed_at=instant(row["completed_at"]),
         deadline_at=instant(row["deadline_at"]),
@@ -57,7 +57,7 @@ def event_from_row(row: Row, instant: InstantDecoder) -> TraceEvent:
         id=row["id"],
         type=row["type"],
         sequence=row["sequence"],
-        timestamp=_present(instant(row["occurred_at"])),
+        timestamp=present(instant(row["occurred_at"])),
         data=load_json(row["data"]),
     )
 
@@ -74,7 +74,7 @@ def checkpoint_from_row(row: Row, state: Mapping[str, Any], instant: InstantDeco
         iteration=row["iteration"],
         state=state,
         metadata=load_json(row["metadata"]),
-        created_at=_present(instant(row["created_at"])),
+        created_at=present(instant(row["created_at"])),
     )
 
 
@@ -106,7 +106,7 @@ def human_task_from_row(row: Row, instant: InstantDecoder) -> HumanTask:
         visited_steps=tuple(body["visited_steps"]),
         request=from_data(HumanRequest, body["request"]),
         status=HumanTaskStatus(row["status"]),
-        created_at=_present(instant(row["created_at"])),
+        created_at=present(instant(row["created_at"])),
         expires_at=instant(row["expires_at"]),
     )
 
@@ -120,10 +120,11 @@ def idempotency_from_row(row: Row, instant: InstantDecoder) -> IdempotencyRecord
         request_hash=row["request_hash"],
         run_id=row["run_id"],
         response=None if row["response"] is None else load_json(row["response"]),
-        created_at=_present(instant(row["created_at"])),
+        created_at=present(instant(row["created_at"])),
     )
 
 
-def _present(instant: datetime | None) -> datetime:
+def present(instant: datetime | None) -> datetime:
+    """Return the instant of a column that is never null."""
     assert instant is not None
     return instant

@@ -14,6 +14,7 @@ from kneo_grpc.domain.errors import StartRefused, StoreUnavailable
 from kneo_grpc.domain.human import HumanTaskStatus
 from kneo_grpc.domain.run import RunStatus
 from kneo_grpc.ports.store import PageRequest
+from kneo_grpc.stores.migrate import load_migrations
 from kneo_grpc.stores.postgres import PostgresStore
 from kneo_grpc.stores.statements import load_statements
 from tests.contract.builders import (
@@ -30,6 +31,8 @@ from tests.postgres import Cluster, cluster
 
 LOCK = timedelta(milliseconds=400)
 BY_SEQUENCE = PageRequest(sort_by="sequence", limit=1000)
+
+SHIPPED = load_migrations("postgres")
 
 
 @pytest.fixture
@@ -147,7 +150,7 @@ async def test_calls_after_killed_connections_work(store, other) -> None:
         assert await kill(other) >= 3
         assert await store.load_run(run.id) == run
         assert (await store.commit([step(run)]))[0].applied
-        assert await store.renew_leases("p", timedelta(seconds=5)) == frozenset()
+        assert await store.renew_leases("p", timedelta(seconds=5), ["run_x"]) == frozenset()
 
 
 class DeadConnection:
@@ -181,7 +184,7 @@ async def test_a_change_that_never_left_is_sent_again(store: PostgresStore) -> N
     text = "cannot switch to state 12; another operation (2) is in progress"
     replace_connections(store, asyncpg.InternalClientError(text))
     assert (await store.commit([step(run)]))[0].applied
-    assert await store.renew_leases("p", timedelta(seconds=5)) == frozenset()
+    assert await store.renew_leases("p", timedelta(seconds=5), ["run_x"]) == frozenset()
 
 
 async def test_a_change_that_may_have_landed_is_not_sent_again(store: PostgresStore) -> None:
@@ -205,7 +208,7 @@ async def test_migrating_processes_wait_for_each_other(postgres_dsn: str, other)
     await until(both_wait)
     await other.close()
     await asyncio.gather(*starts)
-    assert await watcher.fetchval("select count(*) from schema_migrations") == 1
+    assert await watcher.fetchval("select count(*) from schema_migrations") == len(SHIPPED)
     for opened in stores:
         await opened.stop()
     await watcher.close()
@@ -263,7 +266,7 @@ async def test_a_server_that_comes_back_is_used_again() -> None:
             with pytest.raises(StoreUnavailable):
                 await call
         with pytest.raises(StoreUnavailable):
-            await store.renew_leases("p", timedelta(seconds=5))
+            await store.renew_leases("p", timedelta(seconds=5), ["run_x"])
         server.start()
         assert await store.load_run(run.id) == run
         assert (await store.commit([step(run)]))[0].applied

@@ -67,6 +67,8 @@ select 'run_fill_' || n, 'run', '', now(), now() from generate_series(1, 20000) 
 insert into human_tasks (id, run_id, status, workflow_kind, created_at, body)
 select 'cont_' || n, 'run_fill_' || n, case when n % 100 = 0 then 'pending' else 'decided' end,
   'graph', now(), '{}' from generate_series(1, 20000) n;
+insert into audit_events (id, event_type, run_id, metadata, created_at)
+select 'aud_' || n, 't', 'run_fill_' || n, '{}', now() from generate_series(1, 20000) n;
 insert into plans (digest, content) select 'd' || n, 'x' from generate_series(1, 2000) n;
 insert into idempotency_records (principal, scope, key, request_hash, created_at)
 select 'a', 'b', 'k' || n, 'h', now() from generate_series(1, 2000) n;
@@ -137,7 +139,7 @@ async def test_a_batch_prepared_on_empty_tables_scans_none_when_they_are_full(
         await store.commit([step(run, events=(event(),)) for run in runs])
         cleared = [step(run, clear_jobs=frozenset({job().kind}), jobs=(job(),)) for run in runs]
         assert all(outcome.applied for outcome in await store.commit(cleared))
-    await store.renew_leases("p", timedelta(seconds=1))
+    await store.renew_leases("p", timedelta(seconds=1), ["run_x"])
 
     async def arrived() -> bool:
         await store.commit([step(runs[0])])
@@ -177,7 +179,14 @@ async def test_the_plan_of_a_batch_looks_up_by_index(filled_dsn: str) -> None:
         ("state_span", ("run_fill_7", 1, 3), "checkpoints_pkey"),
         ("task_load", ("cont_7",), "human_tasks_pkey"),
         ("tasks_close", ("run_fill_7", "cancelled", NOW), "human_tasks_pending"),
-        ("leases_renew", ("p", timedelta(seconds=1)), "jobs_by_owner"),
+        ("leases_renew", ("p", timedelta(seconds=1), ["run_fill_7"]), "jobs_"),
+        ("runs_held", ("p",), "jobs_by_owner"),
+        ("job_list", ("run", 50), "jobs_of_runs"),
+        ("prune_runs", ("failed", NOW, 200), "runs_by_"),
+        ("prune_checkpoints", ("completed,failed", NOW, 200), "checkpoints_by_creation"),
+        ("prune_continuations", (NOW, 200), "human_tasks_by_settlement"),
+        ("prune_audit", (NOW, 200), "audit_events_by_creation"),
+        ("prune_idempotency", (NOW, 200), "idempotency_records_by_creation"),
         ("idempotency_load", ("a", "b", "c"), "idempotency_records_pkey"),
     ],
 )
@@ -187,6 +196,33 @@ async def test_statements_use_their_index(
     plan = await explain(filled, load_statements("postgres")[name], *arguments)
     assert table_scans(plan) == []
     assert index in str(plan)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "indexes"),
+    [
+        (
+            "run_claim",
+            ("p", timedelta(seconds=1), 32, 3, False),
+            ("jobs_of_runs", "jobs_pkey", "runs_pkey"),
+        ),
+        ("due_claim", ("p", timedelta(seconds=1), 32), ("jobs_timed", "jobs_pkey")),
+    ],
+)
+async def test_claims_walk_what_is_due(
+    filled_dsn: str,
+    postgres_dsn: str,
+    store: PostgresStore,
+    name: str,
+    arguments: tuple[Any, ...],
+    indexes: tuple[str, ...],
+) -> None:
+    for dsn in (filled_dsn, postgres_dsn):
+        connection = await PostgresStore(dsn)._connector.open_committer()
+        plan = await explain(connection, load_statements("postgres")[name], *arguments)
+        await connection.close()
+        assert table_scans(plan) == []
+        assert [index for index in indexes if index not in str(plan)] == []
 
 
 @pytest.mark.parametrize(

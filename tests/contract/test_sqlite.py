@@ -19,6 +19,7 @@ from tests.contract.builders import create, creation, make_run, step
 
 ROOT = Path(__file__).parents[2]
 BY_ID = PageRequest(sort_by="id", limit=1000)
+OF_ARGUMENTS = re.compile("CONSTANT|json_each")
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ async def test_a_reader_reads_a_live_file_and_writes_nothing(
     with pytest.raises(StoreUnavailable, match="reading only"):
         await reader.commit([step(run)])
     with pytest.raises(StoreUnavailable, match="reading only"):
-        await reader.renew_leases("p", timedelta(seconds=1))
+        await reader.renew_leases("p", timedelta(seconds=1), ["run_x"])
     await reader.stop()
 
 
@@ -213,7 +214,7 @@ async def test_hot_statements_search_and_do_not_scan(
     connection.close()
     steps = [row[3] for row in plan]
     assert any("SEARCH" in line for line in steps)
-    assert not [line for line in steps if line.startswith("SCAN") and "CONSTANT" not in line]
+    assert not [line for line in steps if line.startswith("SCAN") and not OF_ARGUMENTS.search(line)]
 
 
 async def test_the_usual_list_walks_an_index(store: SqliteStore, path: Path) -> None:

@@ -160,7 +160,7 @@ async def test_leases_are_judged_by_the_databases_clock(store: Store, query: Que
     await store.commit([leased(held, "p1", 60), leased(expired, "p1", -60)])
     await store.commit([leased(foreign, "p2", 60), creation(free, jobs=(job(),))])
     assert await store.count_jobs() == {"queued": 2, "running": 2}
-    assert await store.renew_leases("p1", timedelta(seconds=900)) == {held.id}
+    assert await store.renew_leases("p1", timedelta(seconds=900), [held.id, "run_x"]) == {held.id}
     assert await store.count_jobs() == {"queued": 2, "running": 2}
     sql = f"select lease_expires_at from jobs where run_id = '{held.id}'"
     ((until,),) = await query(sql)
@@ -170,7 +170,7 @@ async def test_leases_are_judged_by_the_databases_clock(store: Store, query: Que
 
 
 async def test_renewing_for_nobody_renews_nothing(store: Store) -> None:
-    assert await store.renew_leases("nobody", timedelta(seconds=15)) == frozenset()
+    assert await store.renew_leases("nobody", timedelta(seconds=15), ["run_x"]) == frozenset()
 
 
 async def test_jobs_of_other_kinds_are_not_counted(store: Store) -> None:

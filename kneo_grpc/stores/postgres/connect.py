@@ -63,6 +63,20 @@ class Connector:
             server_settings=settings,
         )
 
+    async def open_keeper(self) -> Connection:
+        """Open a connection for upkeep, whose statements the planner may choose freely."""
+        return await asyncpg.connect(
+            self.dsn,
+            timeout=self.connect_timeout.total_seconds(),
+            command_timeout=self.command_timeout,
+            server_settings={
+                "application_name": "kneo upkeep",
+                "statement_timeout": _milliseconds(self.statement_timeout),
+                "lock_timeout": _milliseconds(self.lock_timeout),
+                "jit": "off",
+            },
+        )
+
     async def open_migrator(self, patience: timedelta) -> Connection:
         """Open a connection whose statements may take long. patience: how long it waits for
         another process's migrations.

@@ -1,32 +1,39 @@
 """The store on PostgreSQL."""
 
-from collections.abc import Sequence
+import asyncio
+import contextlib
+from collections.abc import Collection, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 
 from kneo_grpc.domain.change import Change, Outcome
-from kneo_grpc.domain.errors import StoreUnavailable
+from kneo_grpc.domain.errors import InvalidInput, StoreUnavailable
 from kneo_grpc.domain.ids import RunId
 from kneo_grpc.stores.batching import GroupCommitter, commit_all
-from kneo_grpc.stores.codec import same_instant
+from kneo_grpc.stores.codec import same_duration, same_instant
+from kneo_grpc.stores.hints import leave_work
 from kneo_grpc.stores.listing import Lists
 from kneo_grpc.stores.migrate import Migration, load_migrations
 from kneo_grpc.stores.postgres import errors
-from kneo_grpc.stores.postgres.connect import Connector, require_durability
+from kneo_grpc.stores.postgres.connect import Connection, Connector, require_durability
 from kneo_grpc.stores.postgres.migrations import migrate
+from kneo_grpc.stores.postgres.session import Session
 from kneo_grpc.stores.postgres.writer import Writer
-from kneo_grpc.stores.reading import Reader
 from kneo_grpc.stores.rows import Row
 from kneo_grpc.stores.statements import load_statements
+from kneo_grpc.stores.working import WorkReader
 
 _LANES = 2
 _MIGRATION_PATIENCE = timedelta(minutes=2)
+_CHANNEL = "kneo_work"
 
 
-class PostgresStore(Reader):
-    """Durable state in PostgreSQL: a pool that reads, two connections that commit in turns.
+class PostgresStore(WorkReader):
+    """Durable state in PostgreSQL: a pool that reads, two connections that commit in turns, and one
+    each for heartbeats, for claims (where hints of other processes arrive) and for upkeep.
 
     A lost connection is opened again by the next call, so the store heals when its database does.
     pool_min, pool_max: the reading connections. migrations: those of the release, if not given.
@@ -47,7 +54,13 @@ class PostgresStore(Reader):
         migrations: Sequence[Migration] | None = None,
     ) -> None:
         statements = load_statements("postgres")
-        super().__init__(statements, Lists("postgres", "$", statements, same_instant), same_instant)
+        super().__init__(
+            statements,
+            Lists("postgres", "$", statements, same_instant),
+            decode_instant=same_instant,
+            encode_instant=same_instant,
+            encode_duration=same_duration,
+        )
         self._connector = Connector(
             dsn=dsn,
             statement_timeout=statement_timeout,
@@ -60,6 +73,11 @@ class PostgresStore(Reader):
         self._writer = Writer(self._connector, statements, lanes=_LANES)
         self._batch_max = batch_max
         self._committer: GroupCommitter | None = None
+        self._heartbeats = Session(self._connector.open_committer)
+        self._claims = Session(self._open_claimer)
+        self._upkeep = Session(self._connector.open_keeper)
+        self._untold = False
+        self._announcement: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Connect, refuse a server that may lose commits, migrate."""
@@ -71,6 +89,8 @@ class PostgresStore(Reader):
             finally:
                 await connection.close()
             await self._writer.start()
+            for session in self._sessions:
+                session.start()
             self._pool = await self._connector.open_pool(*self._pool_sizes)
             self._committer = GroupCommitter(
                 self._writer.write, lanes=_LANES, batch_max=self._batch_max
@@ -84,21 +104,73 @@ class PostgresStore(Reader):
         if self._committer is not None:
             await self._committer.stop()
             self._committer = None
+        if self._announcement is not None:
+            self._announcement.cancel()
+        for session in self._sessions:
+            await session.stop()
         await self._writer.stop()
         if self._pool is not None:
             # A reader that still works has no bound but its statement's; it is not waited for.
             self._pool.terminate()
             self._pool = None
 
+    @property
+    def _sessions(self) -> tuple[Session, ...]:
+        return (self._heartbeats, self._claims, self._upkeep)
+
     async def commit(self, changes: Sequence[Change]) -> tuple[Outcome, ...]:
         """Land Changes, each in the next batch of a committing connection."""
         if self._committer is None:
             raise StoreUnavailable("The store is not started.")
-        return await commit_all(self._committer, changes)
+        outcomes = await commit_all(self._committer, changes)
+        if leave_work(changes, outcomes):
+            self._tell()
+        return outcomes
 
-    async def renew_leases(self, owner: str, lease_for: timedelta) -> frozenset[RunId]:
-        """Extend all unexpired leases of a process."""
-        return await self._writer.renew_leases(owner, lease_for)
+    async def renew_leases(
+        self, owner: str, lease_for: timedelta, run_ids: Collection[RunId]
+    ) -> frozenset[RunId]:
+        """Extend a process's unexpired leases on runs."""
+        found = await self._heartbeats.fetch(
+            self._statements["leases_renew"], owner, lease_for, list(run_ids), repeats=True
+        )
+        return frozenset(row["run_id"] for row in found)
+
+    async def backup(self, destination: Path) -> int:
+        """Refuse: PostgreSQL has tools of its own for it."""
+        raise InvalidInput(
+            "Back up PostgreSQL with pg_dump or with a base backup; this command copies SQLite "
+            "files only.",
+            field="destination",
+        )
+
+    async def _claim(self, name: str, *arguments: Any) -> Sequence[Row]:
+        return await self._claims.fetch(self._statements[name], *arguments)
+
+    async def _prune(self, name: str, *arguments: Any) -> Sequence[Row]:
+        return await self._upkeep.fetch(self._statements[name], *arguments)
+
+    async def _open_claimer(self) -> Connection:
+        connection = await self._connector.open_committer()
+        await connection.add_listener(_CHANNEL, lambda *_: self._hints.give())
+        return connection
+
+    def _tell(self) -> None:
+        """Tell that runs are ready: a worker of this process if one waits, else the others."""
+        if self._hints.give():
+            return
+        self._untold = True
+        if self._announcement is None or self._announcement.done():
+            self._announcement = asyncio.create_task(self._announce())
+
+    async def _announce(self) -> None:
+        """Send one hint for all commits since the last one left. It may fail: workers look by
+        themselves.
+        """
+        while self._untold:
+            self._untold = False
+            with contextlib.suppress(StoreUnavailable):
+                await self._heartbeats.fetch(self._statements["work_hint"])
 
     async def _fetch(self, sql: str, *arguments: Any) -> Sequence[Row]:
         """Run a statement on a pooled connection; where that is dead, on the next one."""

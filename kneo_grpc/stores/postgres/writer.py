@@ -1,8 +1,6 @@
 """Commits on PostgreSQL: a batch is one statement; what that refuses or cannot say goes alone."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 
 import asyncpg
 
@@ -34,8 +32,7 @@ class Writer:
         self._connector = connector
         self._statements = statements
         self._history_batch, self._whole_batch = batch_statements(statements)
-        self._connections: list[Connection | None] = [None] * (lanes + 1)
-        self._heartbeat = asyncio.Lock()
+        self._connections: list[Connection | None] = [None] * lanes
 
     async def start(self) -> None:
         """Open all connections. Raises what the driver raises."""
@@ -69,28 +66,6 @@ class Writer:
                     results.setdefault(change.run_id, errors.translate(error))
                 break
         return [results[change.run_id] for change in changes]
-
-    async def renew_leases(self, owner: str, lease_for: timedelta) -> frozenset[RunId]:
-        """Extend the leases of a process. It has a connection of its own, so that heartbeats wait
-        for no batch and no reader.
-        """
-        statement = self._statements["leases_renew"]
-        async with self._heartbeat:
-            tries = 0
-            while True:
-                tries += 1
-                connection = await self._connection(len(self._connections) - 1)
-                try:
-                    rows = await connection.fetch(statement, owner, lease_for)
-                    return frozenset(row["run_id"] for row in rows)
-                except errors.DRIVER_ERRORS as error:
-                    # To renew twice does no harm, so a dead connection is replaced at once.
-                    lost = errors.connection_lost(error)
-                    if lost:
-                        connection.terminate()
-                    again = errors.may_retry(error) or (lost and not isinstance(error, OSError))
-                    if not again or tries == _TRIES:
-                        raise errors.translate(error) from error
 
     async def _connection(self, lane: int) -> Connection:
         connection = self._connections[lane]
@@ -158,6 +133,10 @@ class Writer:
         for settlement in change.settle:
             values = encode.settlement_values(settlement, same_instant)
             if not await connection.fetch(statements["task_settle"], run_id, *values):
+                raise _RefusedError(OutcomeKind.TASK_SETTLED)
+        for task in change.restate:
+            values = encode.restated_values(task, same_instant)
+            if not await connection.fetch(statements["task_restate"], run_id, *values):
                 raise _RefusedError(OutcomeKind.TASK_SETTLED)
         if change.idempotency is not None:
             values = encode.idempotency_values(change.idempotency, same_instant)

@@ -1,5 +1,6 @@
 """The store on SQLite."""
 
+from kneo_grpc.stores.sqlite.copies import restore
 from kneo_grpc.stores.sqlite.store import SqliteStore
 
-__all__ = ["SqliteStore"]
+__all__ = ["SqliteStore", "restore"]

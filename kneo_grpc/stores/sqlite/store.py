@@ -1,9 +1,11 @@
 """The store on SQLite."""
 
 import asyncio
+import json
+import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -14,27 +16,36 @@ from kneo_grpc.domain.errors import StartRefused, StoreUnavailable
 from kneo_grpc.domain.ids import RunId
 from kneo_grpc.stores.batching import BatchResult, GroupCommitter, commit_all
 from kneo_grpc.stores.codec import instant_from_micros, micros_from_duration, micros_from_instant
+from kneo_grpc.stores.hints import leave_work
 from kneo_grpc.stores.listing import Lists
 from kneo_grpc.stores.migrate import Migration, load_migrations
-from kneo_grpc.stores.reading import Reader
 from kneo_grpc.stores.rows import Row
 from kneo_grpc.stores.sqlite import errors
 from kneo_grpc.stores.sqlite.connect import free_lock, open_reader, open_writer, take_lock
+from kneo_grpc.stores.sqlite.copies import backup
 from kneo_grpc.stores.sqlite.migrations import migrate, require_current
 from kneo_grpc.stores.sqlite.writer import Writer
 from kneo_grpc.stores.statements import load_statements
+from kneo_grpc.stores.working import WorkReader
+
+logger = logging.getLogger("kneo_grpc.stores")
 
 T = TypeVar("T")
 
-
 _LANES = 1
+_BEFORE = {
+    "prune_runs": ("prune_runs_audit",),
+    "prune_checkpoints": ("prune_checkpoints_fence",),
+}
+"""What goes first in the transaction of a statement."""
 
 
-class SqliteStore(Reader):
+class SqliteStore(WorkReader):
     """Durable state in one SQLite file: one thread that writes, a few that read.
 
     readonly: neither makes nor migrates the file; commits are refused. exclusive: a service's way,
-    refused while another service uses the file; without it (a one-shot command) the file is shared
+    refused while another service uses the file, and every lease found at its start is void, for
+    nobody can hold one; without it (a one-shot command) the file is shared
     in short transactions. migrations: those of the release, if not given.
     """
 
@@ -53,7 +64,13 @@ class SqliteStore(Reader):
     ) -> None:
         statements = load_statements("sqlite")
         lists = Lists("sqlite", "?", statements, micros_from_instant)
-        super().__init__(statements, lists, instant_from_micros)
+        super().__init__(
+            statements,
+            lists,
+            decode_instant=instant_from_micros,
+            encode_instant=micros_from_instant,
+            encode_duration=micros_from_duration,
+        )
         self._path = path
         self._readonly = readonly
         self._exclusive = exclusive and not readonly
@@ -102,13 +119,33 @@ class SqliteStore(Reader):
         """Land Changes with the next transaction of the writing thread."""
         if self._committer is None:
             raise StoreUnavailable("The store is not started.")
-        return await commit_all(self._committer, changes)
+        outcomes = await commit_all(self._committer, changes)
+        if leave_work(changes, outcomes):
+            self._hints.give()
+        return outcomes
 
-    async def renew_leases(self, owner: str, lease_for: timedelta) -> frozenset[RunId]:
-        """Extend all unexpired leases of a process."""
+    async def renew_leases(
+        self, owner: str, lease_for: timedelta, run_ids: Collection[RunId]
+    ) -> frozenset[RunId]:
+        """Extend a process's unexpired leases on runs."""
+        ids = json.dumps(list(run_ids))
+        found = await self._claim("leases_renew", owner, micros_from_duration(lease_for), ids)
+        return frozenset(row["run_id"] for row in found)
+
+    async def backup(self, destination: Path) -> int:
+        """Write a copy of the file."""
+        return await asyncio.to_thread(backup, self._path, destination)
+
+    async def _claim(self, name: str, *arguments: Any) -> Sequence[Row]:
         threads, writer = self._writing()
-        micros = micros_from_duration(lease_for)
-        return await self._in(threads, lambda: writer.renew_leases(owner, micros))
+        if name == "run_claim":
+            return await self._in(threads, lambda: writer.claim(*arguments))
+        return await self._in(threads, lambda: writer.work([name], *arguments))
+
+    async def _prune(self, name: str, *arguments: Any) -> Sequence[Row]:
+        threads, writer = self._writing()
+        names = [*_BEFORE.get(name, ()), name]
+        return await self._in(threads, lambda: writer.work(names, *arguments))
 
     async def _write(self, _lane: int, changes: Sequence[Change]) -> Sequence[BatchResult]:
         threads, writer = self._writing()
@@ -142,6 +179,10 @@ class SqliteStore(Reader):
         self._connections.append(connection)
         migrate(connection, self._path, self._statements, self._migrations)
         self._writer = Writer(connection, self._path, self._statements)
+        if self._exclusive:
+            void = self._writer.work(["leases_void"])
+            if void:
+                logger.info("leases of an earlier process are void", extra={"count": len(void)})
 
     def _read(self, sql: str, arguments: Sequence[Any]) -> Sequence[Row]:
         """Run one statement, in a reading thread."""

@@ -1,16 +1,17 @@
 """Commits on SQLite: one transaction a batch, one savepoint a Change."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kneo_grpc.domain.change import Change, Outcome, OutcomeKind
-from kneo_grpc.domain.ids import RunId
 from kneo_grpc.stores import changes as encode
 from kneo_grpc.stores.batching import BatchResult
 from kneo_grpc.stores.codec import dump_json, micros_from_duration, micros_from_instant
 from kneo_grpc.stores.sqlite import errors
+
+T = TypeVar("T")
 
 
 class _RefusedError(Exception):
@@ -33,11 +34,40 @@ class Writer:
 
     def write(self, changes: Sequence[Change]) -> Sequence[BatchResult]:
         """Write a batch; see batching.WriteBatch. When it raises, none of it landed."""
+        return self._transaction(lambda: [self._write_change(change) for change in changes])
+
+    def work(self, names: Sequence[str], *arguments: Any) -> list[sqlite3.Row]:
+        """Run statements in one transaction, each with the same arguments; return the rows of the
+        last one.
+        """
+        return self._transaction(lambda: [self._run(name, *arguments) for name in names][-1])
+
+    def claim(self, *arguments: Any) -> list[dict[str, Any]]:
+        """Lease jobs of runs and set the runs running; return each run's columns, `claims` and
+        `since`, the longest waiting first.
+        """
+
+        def take() -> list[dict[str, Any]]:
+            leased = self._run("run_claim", *arguments)
+            leased.sort(key=lambda row: row["since"])
+            return [
+                {
+                    **dict(self._run("run_take", row["run_id"])[0]),
+                    "claims": row["claims"],
+                    "since": row["since"],
+                }
+                for row in leased
+            ]
+
+        return self._transaction(take)
+
+    def _transaction(self, work: Callable[[], T]) -> T:
+        """Do work in one transaction; when it raises, none of it landed."""
         connection = self._connection
         try:
             connection.execute("begin immediate")
             try:
-                results = [self._write_change(change) for change in changes]
+                done = work()
                 connection.execute("commit")
             except BaseException:
                 if connection.in_transaction:
@@ -45,15 +75,7 @@ class Writer:
                 raise
         except (sqlite3.Error, OSError) as error:
             raise errors.translate(self._path, error) from error
-        return results
-
-    def renew_leases(self, owner: str, micros: int) -> frozenset[RunId]:
-        """Extend all unexpired leases of a process."""
-        try:
-            found = self._run("leases_renew", owner, micros)
-        except sqlite3.Error as error:
-            raise errors.translate(self._path, error) from error
-        return frozenset(row["run_id"] for row in found)
+        return done
 
     def _write_change(self, change: Change) -> BatchResult:
         """Write one Change under a savepoint. Raises when the file itself fails, so that the
@@ -74,7 +96,7 @@ class Writer:
     def _write_parts(self, change: Change) -> Outcome:
         run_id = change.run_id
         outcome = self._write_run(change)
-        if change.settle or change.close_tasks is not None:
+        if change.settle or change.restate or change.close_tasks is not None:
             self._end_tasks(change)
         if change.idempotency is not None:
             values = encode.idempotency_values(change.idempotency, micros_from_instant)
@@ -128,6 +150,10 @@ class Writer:
         for settlement in change.settle:
             values = encode.settlement_values(settlement, micros_from_instant)
             if not self._run("task_settle", change.run_id, *values):
+                raise _RefusedError(OutcomeKind.TASK_SETTLED)
+        for task in change.restate:
+            values = encode.restated_values(task, micros_from_instant)
+            if not self._run("task_restate", change.run_id, *values):
                 raise _RefusedError(OutcomeKind.TASK_SETTLED)
         if change.close_tasks is not None:
             ended = micros_from_instant(change.run.updated_at)

@@ -111,10 +111,13 @@ create table jobs (
   lease_owner text collate "C",
   lease_expires_at timestamptz,
   created_at timestamptz not null,
+  claims integer not null default 0,
   primary key (run_id, kind, subject)
 ) with (fillfactor = 70);
 
-create index jobs_by_due on jobs (due_at);
+create index jobs_of_runs on jobs (due_at) where kind = 'run';
+create index jobs_dead on jobs (due_at) where kind = 'dead';
+create index jobs_timed on jobs (due_at) where kind not in ('run', 'dead');
 create index jobs_by_owner on jobs (lease_owner) where lease_owner is not null;
 
 create table audit_events (
@@ -137,3 +140,16 @@ create table idempotency_records (
   created_at timestamptz not null,
   primary key (principal, scope, key)
 );
+
+-- What ages.
+create index checkpoints_by_creation on checkpoints using brin (created_at)
+  with (autosummarize = on);
+create index audit_events_by_creation on audit_events using brin (created_at)
+  with (autosummarize = on);
+create index idempotency_records_by_creation on idempotency_records using brin (created_at)
+  with (autosummarize = on);
+create index human_tasks_by_settlement on human_tasks (settled_at) where settled_at is not null;
+
+-- What goes with its run.
+create index human_tasks_by_run on human_tasks (run_id);
+create index audit_events_by_run on audit_events (run_id) where run_id is not null;

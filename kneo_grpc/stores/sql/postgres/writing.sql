@@ -138,12 +138,18 @@ cleared as (
     )
 ),
 put_jobs as (
-  insert into jobs (run_id, kind, subject, due_at, lease_owner, lease_expires_at, created_at)
-  select run_id, kind, subject, due_at, lease_owner, now() + lease_for, now() from new_job
+  insert into jobs (
+    run_id, kind, subject, due_at, lease_owner, lease_expires_at, claims, created_at
+  )
+  select
+    run_id, kind, subject, due_at, lease_owner, now() + lease_for,
+    (lease_owner is not null)::integer, now()
+  from new_job
   on conflict (run_id, kind, subject) do update set
     due_at = excluded.due_at,
     lease_owner = excluded.lease_owner,
-    lease_expires_at = excluded.lease_expires_at
+    lease_expires_at = excluded.lease_expires_at,
+    claims = excluded.claims
 ),
 new_audit as (
   insert into audit_events (
@@ -170,7 +176,10 @@ select id from runs where id = $1 for update;
 with held as materialized (
   select run_id, kind, subject
   from jobs
-  where lease_owner = $1 and lease_expires_at > now()
+  where lease_owner = $1
+    and kind = 'run'
+    and lease_expires_at > now()
+    and run_id = any ($3::text[])
   order by run_id, kind, subject
   for update
 )

@@ -7,6 +7,12 @@ set status = $3, decision = $4, decided_by = $5, settled_at = $6
 where id = $2 and run_id = $1 and status = 'pending'
 returning id;
 
+-- name: task_restate
+-- Changes what a pending task asks and until when; returns nothing when somebody ended it.
+update human_tasks set expires_at = $3, body = $4
+where id = $2 and run_id = $1 and status = 'pending'
+returning id;
+
 -- name: tasks_close
 -- Ends every pending task of a run.
 update human_tasks set status = $2, settled_at = $3 where run_id = $1 and status = 'pending';

@@ -102,10 +102,13 @@ create table jobs (
   lease_owner text,
   lease_expires_at integer,
   created_at integer not null,
+  claims integer not null default 0,
   primary key (run_id, kind, subject)
 );
 
-create index jobs_by_due on jobs (due_at);
+create index jobs_of_runs on jobs (due_at) where kind = 'run';
+create index jobs_dead on jobs (due_at) where kind = 'dead';
+create index jobs_timed on jobs (due_at) where kind not in ('run', 'dead');
 create index jobs_by_owner on jobs (lease_owner) where lease_owner is not null;
 
 create table audit_events (
@@ -128,3 +131,12 @@ create table idempotency_records (
   created_at integer not null,
   primary key (principal, scope, key)
 );
+
+-- What ages.
+create index checkpoints_by_creation on checkpoints (created_at);
+create index audit_events_by_creation on audit_events (created_at);
+create index idempotency_records_by_creation on idempotency_records (created_at);
+create index human_tasks_by_settlement on human_tasks (settled_at) where settled_at is not null;
+
+-- What goes with its run.
+create index audit_events_by_run on audit_events (run_id) where run_id is not null;

@@ -51,23 +51,27 @@ delete from jobs where run_id = $1 and kind = $2;
 
 -- name: job_put
 -- $6: how long the lease shall last, in microseconds.
-insert into jobs (run_id, kind, subject, due_at, lease_owner, lease_expires_at, created_at)
-select $1, $2, $3, $4, $5, clock.now + $6, clock.now
+insert into jobs (run_id, kind, subject, due_at, lease_owner, lease_expires_at, claims, created_at)
+select $1, $2, $3, $4, $5, clock.now + $6, $5 is not null, clock.now
 from (select cast((julianday('now') - 2440587.5) * 86400000000 as integer) as now) as clock
 where true
 on conflict (run_id, kind, subject) do update set
   due_at = excluded.due_at,
   lease_owner = excluded.lease_owner,
-  lease_expires_at = excluded.lease_expires_at;
+  lease_expires_at = excluded.lease_expires_at,
+  claims = excluded.claims;
 
 -- name: audit_insert
 insert into audit_events (id, event_type, run_id, continuation_id, actor, metadata, created_at)
 values ($1, $2, $3, $4, $5, $6, $7);
 
 -- name: leases_renew
--- The database's clock judges: an expired lease stays lost even if nobody took it yet.
+-- The database's clock judges: an expired lease stays lost even if nobody took it yet. $3: the run
+-- ids as a JSON array.
 update jobs
 set lease_expires_at = cast((julianday('now') - 2440587.5) * 86400000000 as integer) + $2
 where lease_owner = $1
+  and kind = 'run'
   and lease_expires_at > cast((julianday('now') - 2440587.5) * 86400000000 as integer)
+  and run_id in (select value from json_each($3))
 returning run_id;

@@ -1,0 +1,63 @@
+-- What is too old, a small batch at a time. Rows that others hold are passed over.
+
+-- name: prune_runs
+with old as materialized (
+  select id from runs
+  where status = $1
+    and updated_slot <= floor(extract(epoch from $2::timestamptz) / 10)::integer
+    and updated_at < $2
+  order by updated_slot
+  limit $3
+  for update skip locked
+),
+gone as (delete from runs using old where runs.id = old.id returning runs.id),
+events_gone as (delete from events using gone where run_id = gone.id),
+checkpoints_gone as (delete from checkpoints using gone where run_id = gone.id),
+tasks_gone as (delete from human_tasks using gone where run_id = gone.id),
+jobs_gone as (delete from jobs using gone where run_id = gone.id),
+audit_gone as (delete from audit_events using gone where run_id = gone.id)
+select id from gone;
+
+-- name: prune_checkpoints
+-- All checkpoints of a run go together: a patch is nothing without its snapshot. The attempt of a
+-- failed run is raised, so that nobody who read its state before goes on with it.
+with old as materialized (
+  select run_id from checkpoints
+  join runs on runs.id = run_id
+  where checkpoints.created_at < $2::timestamptz
+    and runs.updated_at < $2
+    and runs.status = any (string_to_array($1, ','))
+  limit $3
+  for update of runs skip locked
+),
+fenced as (
+  update runs set attempt = attempt + 1
+  where id in (select run_id from old) and status = 'failed'
+)
+delete from checkpoints where run_id in (select run_id from old) returning run_id;
+
+-- name: prune_continuations
+delete from human_tasks
+where id in (
+  select id from human_tasks
+  where settled_at < $1
+  order by settled_at
+  limit $2
+  for update skip locked
+)
+returning id;
+
+-- name: prune_audit
+delete from audit_events
+where id in (select id from audit_events where created_at < $1 limit $2 for update skip locked)
+returning id;
+
+-- name: prune_idempotency
+delete from idempotency_records
+where (principal, scope, key) in (
+  select principal, scope, key from idempotency_records
+  where created_at < $1 and response is not null
+  limit $2
+  for update skip locked
+)
+returning key;
