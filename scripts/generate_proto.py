@@ -54,7 +54,7 @@ def generate(target: Path) -> None:
         raise SystemExit(code)
     for path in [*target.rglob("*.py"), *target.rglob("*.pyi")]:
         path.write_text(OWN.sub(lambda match: f"{match[1]} kneo_grpc._gen.kneo.", path.read_text()))
-    for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
+    for folder in {target, *(path.parent for path in target.rglob("*_pb2.py"))} | {target / "kneo"}:
         (folder / "__init__.py").write_text('"""Generated from proto/; never edited."""\n')
 
 

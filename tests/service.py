@@ -18,11 +18,14 @@ from google.protobuf.message import Message
 from kneo_grpc._gen.kneo.v1 import (
     health_pb2_grpc,
     human_task_pb2_grpc,
+    maintenance_pb2_grpc,
+    queue_pb2_grpc,
     run_pb2_grpc,
     run_result_pb2,
     spec_pb2_grpc,
 )
 from kneo_grpc.api.server import ApiServer
+from kneo_grpc.app.loops import duties
 from kneo_grpc.app.settings import Settings
 from kneo_grpc.app.wiring import Platform, build_platform
 
@@ -77,6 +80,8 @@ class Service:
     tasks: Any
     specs: Any
     health: Any
+    queue: Any
+    maintenance: Any
 
 
 def function_spec(*names: str, **step_fields: dict[str, Any]) -> dict[str, Any]:
@@ -115,8 +120,10 @@ def human_spec(**human: Any) -> dict[str, Any]:
     }
 
 
-async def open_service(settings: Settings, folder: Path) -> AsyncIterator[Service]:
-    platform = build_platform(settings)
+async def open_service(
+    settings: Settings, folder: Path, *, works: bool = True, executes: bool = True
+) -> AsyncIterator[Service]:
+    platform = build_platform(settings, executes=executes)
     await platform.start()
     address = f"unix:{folder}/api.sock"
     server = ApiServer(
@@ -125,7 +132,10 @@ async def open_service(settings: Settings, folder: Path) -> AsyncIterator[Servic
         addresses=(address,),
     )
     await server.start()
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with (
+        duties(platform, works=works),
+        grpc.aio.insecure_channel(address) as channel,
+    ):
         yield Service(
             platform=platform,
             channel=channel,
@@ -133,6 +143,8 @@ async def open_service(settings: Settings, folder: Path) -> AsyncIterator[Servic
             tasks=human_task_pb2_grpc.HumanTaskServiceStub(channel),
             specs=spec_pb2_grpc.SpecServiceStub(channel),
             health=health_pb2_grpc.HealthServiceStub(channel),
+            queue=queue_pb2_grpc.QueueServiceStub(channel),
+            maintenance=maintenance_pb2_grpc.MaintenanceServiceStub(channel),
         )
     await server.stop(timedelta(0))
     await platform.stop()

@@ -5,13 +5,27 @@ from functools import cache
 
 from google.protobuf.message import Message
 
-from kneo_grpc._gen.kneo.v1 import human_task_pb2, run_pb2, run_result_pb2, spec_pb2
+from kneo_grpc._gen.kneo.v1 import (
+    human_task_pb2,
+    maintenance_pb2,
+    queue_pb2,
+    run_pb2,
+    run_result_pb2,
+    spec_pb2,
+)
 
 
 @cache
 def requests() -> Mapping[str, type[Message]]:
     """Return every request message class by its name."""
-    modules = (run_pb2, run_result_pb2, human_task_pb2, spec_pb2)
+    modules = (
+        run_pb2,
+        run_result_pb2,
+        human_task_pb2,
+        spec_pb2,
+        queue_pb2,
+        maintenance_pb2,
+    )
     return {
         name: getattr(module, name)
         for module in modules

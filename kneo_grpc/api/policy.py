@@ -16,6 +16,15 @@ POLICY: Mapping[str, str] = {
     "/kneo.v1.RunService/GetRunTrace": "runs:read",
     "/kneo.v1.RunService/ListCheckpoints": "runs:read",
     "/kneo.v1.RunService/GetRunRecovery": "runs:read",
+    "/kneo.v1.RunService/ContinueRun": "runs:write",
+    "/kneo.v1.RunService/GetRunReplay": "runs:read",
+    "/kneo.v1.RunService/DiffCheckpoints": "runs:read",
+    "/kneo.v1.QueueService/ListQueue": "runs:read",
+    "/kneo.v1.QueueService/ListDeadLetters": "runs:read",
+    "/kneo.v1.QueueService/RequeueRun": "runs:write",
+    "/kneo.v1.MaintenanceService/PruneTimedOutRuns": "maintenance:write",
+    "/kneo.v1.MaintenanceService/PruneExpiredHumanTasks": "maintenance:write",
+    "/kneo.v1.MaintenanceService/PruneRetention": "maintenance:write",
     "/kneo.v1.HumanTaskService/ListHumanTasks": "human:read",
     "/kneo.v1.HumanTaskService/GetHumanTask": "human:read",
     "/kneo.v1.HumanTaskService/ResumeHumanTask": "human:write",
@@ -74,6 +83,8 @@ SCOPES = frozenset(
         "credentials:read",
         "policies:read",
         "policies:write",
+        # Held by admins, or granted to a key by name.
+        "maintenance:write",
         "*",
     }
 )

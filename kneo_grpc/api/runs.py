@@ -4,20 +4,25 @@ from typing import Any
 
 from kneo_grpc._gen.kneo.v1 import run_pb2, run_pb2_grpc, run_result_pb2
 from kneo_grpc.api.call import announce, current_call
+from kneo_grpc.api.convert import replay as convert_replay
 from kneo_grpc.api.convert import runs as convert
 from kneo_grpc.api.convert.fields import Limits
 from kneo_grpc.platform.feed import Feed
 from kneo_grpc.platform.recovery import Recovery
+from kneo_grpc.platform.replay import Replays
 from kneo_grpc.platform.runs import Runs
 
 
 class RunServicer(run_pb2_grpc.RunServiceServicer):
     """Executes workflows and agents and shows what they did."""
 
-    def __init__(self, runs: Runs, feed: Feed, recovery: Recovery, limits: Limits) -> None:
+    def __init__(
+        self, runs: Runs, feed: Feed, recovery: Recovery, replays: Replays, limits: Limits
+    ) -> None:
         self._runs = runs
         self._feed = feed
         self._recovery = recovery
+        self._replays = replays
         self._limits = limits
 
     async def CreateRun(
@@ -70,3 +75,27 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         """See run.proto."""
         run_id = convert.run_id_from_pb(request.run_id, self._limits)
         return convert.recovery_to_pb(await self._recovery.view(run_id))
+
+    async def ContinueRun(
+        self, request: run_pb2.ContinueRunRequest, context: Any
+    ) -> run_result_pb2.RunResult:
+        """See run.proto."""
+        call = current_call()
+        run_id = convert.run_id_from_pb(request.run_id, self._limits)
+        result = await self._recovery.go_on(call.principal, run_id, call.idempotency_key)
+        await announce(context, result)
+        return convert.result_to_pb(result.run)
+
+    async def GetRunReplay(
+        self, request: run_pb2.GetRunReplayRequest, context: Any
+    ) -> run_pb2.RunReplay:
+        """See run.proto."""
+        run_id = convert.run_id_from_pb(request.run_id, self._limits)
+        return convert_replay.replay_to_pb(await self._replays.replay(run_id))
+
+    async def DiffCheckpoints(
+        self, request: run_pb2.DiffCheckpointsRequest, context: Any
+    ) -> run_pb2.CheckpointDiff:
+        """See run.proto."""
+        run_id, first, last = convert_replay.diff_from_pb(request, self._limits)
+        return convert_replay.diff_to_pb(await self._replays.diff(run_id, first, last))

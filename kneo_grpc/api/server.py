@@ -15,6 +15,8 @@ from kneo_grpc._gen.kneo.v1 import (
 )
 from kneo_grpc._gen.kneo.v1 import (
     human_task_pb2_grpc,
+    maintenance_pb2_grpc,
+    queue_pb2_grpc,
     run_pb2_grpc,
     spec_pb2_grpc,
 )
@@ -26,6 +28,8 @@ SERVICES = (
     "kneo.v1.HumanTaskService",
     "kneo.v1.SpecService",
     "kneo.v1.HealthService",
+    "kneo.v1.QueueService",
+    "kneo.v1.MaintenanceService",
 )
 
 RECEIVE_BYTES_MAX = 16 * 1024 * 1024
@@ -40,6 +44,8 @@ class Servicers:
     human_tasks: human_task_pb2_grpc.HumanTaskServiceServicer
     specs: spec_pb2_grpc.SpecServiceServicer
     health: kneo_health_grpc.HealthServiceServicer
+    queue: queue_pb2_grpc.QueueServiceServicer
+    maintenance: maintenance_pb2_grpc.MaintenanceServiceServicer
 
 
 class ApiServer:
@@ -63,6 +69,11 @@ class ApiServer:
             (human_task_pb2_grpc.add_HumanTaskServiceServicer_to_server, servicers.human_tasks),
             (spec_pb2_grpc.add_SpecServiceServicer_to_server, servicers.specs),
             (kneo_health_grpc.add_HealthServiceServicer_to_server, servicers.health),
+            (queue_pb2_grpc.add_QueueServiceServicer_to_server, servicers.queue),
+            (
+                maintenance_pb2_grpc.add_MaintenanceServiceServicer_to_server,
+                servicers.maintenance,
+            ),
             (health_pb2_grpc.add_HealthServicer_to_server, self._health),
         )
         for add, servicer in register:

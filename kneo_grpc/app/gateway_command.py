@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kneo_grpc.app.gateway import EnvoyProcess, render
 from kneo_grpc.app.logs import configure_logs
-from kneo_grpc.app.serve import gateway_settings
+from kneo_grpc.app.server import gateway_settings
 from kneo_grpc.app.settings import environment, read_settings
 from kneo_grpc.domain.errors import StartRefused
 from kneo_grpc.integrations.clock import SystemClock

@@ -59,6 +59,51 @@ class LocalPlatform:
         body = {"run_id": run_id}
         return await self._call(self._servicers.runs.GetRunRecovery, "GetRunRecoveryRequest", body)
 
+    async def continue_run(self, run_id: str) -> dict[str, Any]:
+        """As POST /v1/runs/{run_id}/continue."""
+        body = {"run_id": run_id}
+        return await self._call(self._servicers.runs.ContinueRun, "ContinueRunRequest", body)
+
+    async def replay(self, run_id: str) -> dict[str, Any]:
+        """As GET /v1/runs/{run_id}/replay."""
+        body = {"run_id": run_id}
+        return await self._call(self._servicers.runs.GetRunReplay, "GetRunReplayRequest", body)
+
+    async def checkpoint_diff(self, run_id: str, query: Mapping[str, Any]) -> dict[str, Any]:
+        """As GET /v1/runs/{run_id}/checkpoints/diff."""
+        body = {**query, "run_id": run_id}
+        method = self._servicers.runs.DiffCheckpoints
+        return await self._call(method, "DiffCheckpointsRequest", body)
+
+    async def list_queue(self, query: Mapping[str, Any]) -> dict[str, Any]:
+        """As GET /v1/queue."""
+        return await self._call(self._servicers.queue.ListQueue, "ListQueueRequest", query)
+
+    async def list_dead_letters(self, query: Mapping[str, Any]) -> dict[str, Any]:
+        """As GET /v1/queue/dead."""
+        method = self._servicers.queue.ListDeadLetters
+        return await self._call(method, "ListDeadLettersRequest", query)
+
+    async def requeue_run(self, run_id: str) -> dict[str, Any]:
+        """As POST /v1/queue/{run_id}/requeue."""
+        body = {"run_id": run_id}
+        return await self._call(self._servicers.queue.RequeueRun, "RequeueRunRequest", body)
+
+    async def prune_timed_out_runs(self) -> dict[str, Any]:
+        """As POST /v1/maintenance/prune-timed-out-runs."""
+        method = self._servicers.maintenance.PruneTimedOutRuns
+        return await self._call(method, "PruneTimedOutRunsRequest", {})
+
+    async def prune_expired_human_tasks(self) -> dict[str, Any]:
+        """As POST /v1/maintenance/prune-expired-human-tasks."""
+        method = self._servicers.maintenance.PruneExpiredHumanTasks
+        return await self._call(method, "PruneExpiredHumanTasksRequest", {})
+
+    async def prune_retention(self) -> dict[str, Any]:
+        """As POST /v1/maintenance/prune-retention."""
+        method = self._servicers.maintenance.PruneRetention
+        return await self._call(method, "PruneRetentionRequest", {})
+
     async def list_human_tasks(self, query: Mapping[str, Any]) -> dict[str, Any]:
         """As GET /v1/human-tasks."""
         method = self._servicers.human_tasks.ListHumanTasks

@@ -1,47 +1,17 @@
-"""The service process: the gRPC server, and Envoy as its child."""
+"""`kneo service serve`: one process or several, until a signal."""
 
 import asyncio
-import contextlib
-import importlib.resources
-import logging
-import signal
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Coroutine
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import uvloop
 
-from kneo_grpc import __version__
-from kneo_grpc.api.server import SERVICES, ApiServer
-from kneo_grpc.app.binding import check_binding, is_loopback
-from kneo_grpc.app.gateway import EnvoyProcess, GatewaySettings, ensure_local_certificate
 from kneo_grpc.app.logs import configure_logs
-from kneo_grpc.app.settings import Settings, environment, quiet_grpc, read_settings
-from kneo_grpc.app.wiring import Platform, build_platform
+from kneo_grpc.app.options import ServeOptions
+from kneo_grpc.app.processes import serve_many
+from kneo_grpc.app.server import serve
+from kneo_grpc.app.settings import environment, quiet_grpc, read_settings
 from kneo_grpc.domain.errors import StartRefused
-
-logger = logging.getLogger("kneo_grpc.app")
-
-SERVER_GRACE = timedelta(seconds=2)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServeOptions:
-    """What the command line says. port: HTTP/JSON, gRPC and gRPC-Web; None leaves it out.
-
-    grpc_port: gRPC without the gateway. tls_port: as port, with TLS.
-    """
-
-    host: str = "127.0.0.1"
-    port: int | None = 8000
-    grpc_port: int | None = None
-    tls_port: int | None = None
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    gateway: bool = True
 
 
 def run_service(
@@ -53,6 +23,8 @@ def run_service(
     tls_cert: Path | None,
     tls_key: Path | None,
     gateway: bool,
+    worker: bool = True,
+    processes: int = 1,
 ) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code. Refusals go to standard error."""
     options = ServeOptions(
@@ -63,151 +35,18 @@ def run_service(
         tls_cert=tls_cert,
         tls_key=tls_key,
         gateway=gateway,
+        worker=worker,
+        processes=processes,
     )
     try:
         settings = read_settings(environment())
         configure_logs(settings.log_level)
         quiet_grpc()
-        uvloop.run(serve(settings, options))
+        if processes > 1:
+            asyncio.run(serve_many(settings, options))
+        else:
+            uvloop.run(serve(settings, options))
     except StartRefused as error:
         print(f"error: {error.message} ({error.reason})", file=sys.stderr)
         return 1
     return 0
-
-
-async def serve(settings: Settings, options: ServeOptions) -> None:
-    """Start everything, wait for a signal, stop everything in order. Raises StartRefused."""
-    if not options.gateway and options.grpc_port is None:
-        raise StartRefused("without the gateway a --grpc-port is needed: nothing would listen")
-    plaintext = (options.gateway and options.port is not None) or options.grpc_port is not None
-    check_binding(settings, options.host, plaintext=plaintext)
-    stop = _stop_on_signals()
-    async with contextlib.AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kneo-")))
-        platform = build_platform(settings)
-        await platform.start()
-        stack.push_async_callback(platform.store.stop)
-        await stack.enter_async_context(_background(platform.keep_leases()))
-        socket = folder / "api.sock"
-        addresses: tuple[str, ...] = (f"unix:{socket}",)
-        if options.grpc_port is not None:
-            addresses = (*addresses, f"{options.host}:{options.grpc_port}")
-        server = ApiServer(
-            servicers=platform.servicers(),
-            interceptor=platform.interceptor(),
-            addresses=addresses,
-        )
-        await server.start()
-        stack.push_async_callback(server.stop, SERVER_GRACE)
-        if options.gateway:
-            envoy = EnvoyProcess(_gateway_settings(settings, options, socket), platform.clock)
-            await envoy.start()
-            stack.push_async_callback(envoy.stop)
-            await stack.enter_async_context(_background(envoy.supervise()))
-        logger.info("service ready", extra=_where(options))
-        await stop.wait()
-        logger.info("service stops")
-        await _drain(platform, server, settings)
-    logger.info("service stopped")
-
-
-async def _drain(platform: Platform, server: ApiServer, settings: Settings) -> None:
-    """Be not ready, take no new run, let those under way end."""
-    platform.health.drain()
-    await server.set_serving(serving=False)
-    left = await platform.legs.drain(settings.shutdown_timeout)
-    if left:
-        logger.warning("runs interrupted by the shutdown", extra={"count": left})
-
-
-def gateway_settings(
-    *,
-    host: str,
-    port: int | None,
-    tls_port: int | None,
-    upstreams: tuple[Path | str, ...],
-    settings: Settings,
-    tls_cert: Path | None = None,
-    tls_key: Path | None = None,
-) -> GatewaySettings:
-    """Return what Envoy is told; a local certificate is made where TLS is wanted without one."""
-    if tls_port is not None and (tls_cert is None or tls_key is None):
-        if tls_cert or tls_key:
-            raise StartRefused("--tls-cert and --tls-key go together")
-        tls_cert, tls_key, authority = ensure_local_certificate(Path(".kneo/tls"), _names(host))
-        logger.warning(
-            "serving TLS with a certificate made here", extra={"authority": str(authority)}
-        )
-    return GatewaySettings(
-        host=host,
-        port=port,
-        tls_port=tls_port,
-        certificate=tls_cert,
-        private_key=tls_key,
-        upstreams=upstreams,
-        descriptor=descriptor_path(),
-        services=SERVICES,
-        max_body_bytes=settings.body_bytes_max,
-        loopback_hosts_only=is_loopback(host) and not settings.keys,
-        request_timeout=settings.sync_wait + timedelta(seconds=20),
-        drain=timedelta(seconds=2),
-    )
-
-
-def descriptor_path() -> Path:
-    """Return the compiled contract, as Envoy reads it."""
-    return Path(str(importlib.resources.files("kneo_grpc") / "_gen" / "api.binpb"))
-
-
-def _gateway_settings(settings: Settings, options: ServeOptions, socket: Path) -> GatewaySettings:
-    return gateway_settings(
-        host=options.host,
-        port=options.port,
-        tls_port=options.tls_port,
-        upstreams=(socket,),
-        settings=settings,
-        tls_cert=options.tls_cert,
-        tls_key=options.tls_key,
-    )
-
-
-def _names(host: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(("localhost", "127.0.0.1", "::1", host)))
-
-
-def _where(options: ServeOptions) -> dict[str, object]:
-    facts = {
-        "http": f"http://{options.host}:{options.port}" if options.port else None,
-        "https": f"https://{options.host}:{options.tls_port}" if options.tls_port else None,
-        "grpc": f"{options.host}:{options.grpc_port}" if options.grpc_port else None,
-        "version": __version__,
-    }
-    if not options.gateway:
-        facts |= {"http": None, "https": None}
-    return {key: value for key, value in facts.items() if value is not None}
-
-
-def _stop_on_signals() -> asyncio.Event:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
-
-
-@contextlib.asynccontextmanager
-async def _background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run a loop beside the service; a loop that dies is logged, never silent."""
-    task = asyncio.create_task(work)
-    task.add_done_callback(_report)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await task
-
-
-def _report(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled() and task.exception() is not None:
-        logger.error("a background loop died", exc_info=task.exception())

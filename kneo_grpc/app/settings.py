@@ -12,7 +12,10 @@ from typing import TypeVar
 from kneo_grpc.api.convert.fields import Limits
 from kneo_grpc.api.keys import ApiKeys, read_keys
 from kneo_grpc.domain.errors import StartRefused
+from kneo_grpc.domain.run import TERMINAL
 from kneo_grpc.platform.health import Secret
+from kneo_grpc.platform.retention import RetentionSettings
+from kneo_grpc.ports.upkeep import Kept
 
 T = TypeVar("T")
 
@@ -42,6 +45,11 @@ class Settings:
     lease: timedelta = timedelta(seconds=15)
     runs_max: int = 256
     step_threads: int = 32
+    worker_concurrency: int = 32
+    idle_poll: timedelta = timedelta(seconds=1)
+    claims_max: int = 5
+    queue_depth_max: int = 0
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     retry_backoff: timedelta = timedelta(milliseconds=250)
     shutdown_timeout: timedelta = timedelta(seconds=30)
     log_level: str = "INFO"
@@ -87,6 +95,11 @@ def read_settings(source: Mapping[str, str]) -> Settings:
         lease=reader.seconds("KNEO_SERV_WORKER_LEASE_SECONDS", 15),
         runs_max=reader.whole("KNEO_SERV_MAX_CONCURRENT_RUNS", 256),
         step_threads=reader.whole("KNEO_SERV_STEP_THREADS", 32),
+        worker_concurrency=reader.whole("KNEO_SERV_WORKER_CONCURRENCY", 32),
+        idle_poll=reader.seconds("KNEO_SERV_WORKER_IDLE_POLL_SECONDS", 1),
+        claims_max=reader.count("KNEO_SERV_QUEUE_MAX_ATTEMPTS", 5),
+        queue_depth_max=reader.count("KNEO_SERV_MAX_QUEUE_DEPTH", 0),
+        retention=reader.retention(),
         retry_backoff=reader.seconds("KNEO_SERV_STEP_RETRY_BACKOFF_SECONDS", 0.25),
         shutdown_timeout=reader.seconds("KNEO_SERV_SHUTDOWN_TIMEOUT_SECONDS", 30),
         log_level=reader.level("KNEO_SERV_LOG_LEVEL"),
@@ -128,6 +141,32 @@ class _Reader:
 
     def whole(self, name: str, default: int) -> int:
         return self._number(name, default, int, "a whole number above 0")
+
+    def count(self, name: str, default: int) -> int:
+        value = self.text(name)
+        if not value:
+            return default
+        if not value.isascii() or not value.isdigit():
+            self._faults.append(f"{name} must be a whole number, 0 or more")
+            return default
+        return int(value)
+
+    def retention(self) -> RetentionSettings:
+        ages = {}
+        for kind in Kept:
+            name = f"KNEO_SERV_RETENTION_{kind.name}_DAYS"
+            if self.text(name):
+                ages[kind] = timedelta(days=min(self.count(name, 0), 36_500))
+        words = self.words("KNEO_SERV_RETENTION_RUN_STATUSES")
+        names = {status.value: status for status in TERMINAL}
+        unknown = sorted(set(words) - set(names))
+        if unknown:
+            self._faults.append(
+                "KNEO_SERV_RETENTION_RUN_STATUSES takes only statuses of ended runs: "
+                + ", ".join(sorted(names))
+            )
+        statuses = frozenset(names[word] for word in words if word in names)
+        return RetentionSettings(ages=ages, statuses=statuses or TERMINAL)
 
     def seconds(self, name: str, default: float) -> timedelta:
         return timedelta(seconds=self._number(name, default, float, "a number of seconds above 0"))

@@ -5,12 +5,16 @@ import logging
 import os
 import socket
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Protocol
 
 from kneo_grpc import __version__
 from kneo_grpc.api.health import HealthServicer
 from kneo_grpc.api.human_tasks import HumanTaskServicer
 from kneo_grpc.api.interceptor import EdgeInterceptor
+from kneo_grpc.api.maintenance import MaintenanceServicer
+from kneo_grpc.api.queue import QueueServicer
 from kneo_grpc.api.runs import RunServicer
 from kneo_grpc.api.server import Servicers
 from kneo_grpc.api.specs import SpecServicer
@@ -29,18 +33,28 @@ from kneo_grpc.platform.human_tasks import HumanTasks
 from kneo_grpc.platform.idempotency import Idempotency
 from kneo_grpc.platform.legs import Legs, LegSettings
 from kneo_grpc.platform.recovery import Recovery
+from kneo_grpc.platform.replay import Replays
+from kneo_grpc.platform.retention import Retention
 from kneo_grpc.platform.runs import Runs, RunSettings
 from kneo_grpc.platform.specs import Specs
 from kneo_grpc.platform.steps import StepExecutor
 from kneo_grpc.platform.threads import StepThreads
+from kneo_grpc.platform.timers import Timers
+from kneo_grpc.platform.worker import Worker, WorkerSettings
 from kneo_grpc.ports.clock import Clock, IdSource
 from kneo_grpc.ports.code import RegisteredTool
 from kneo_grpc.ports.models import Models
+from kneo_grpc.ports.queue import Queue
 from kneo_grpc.ports.store import Store
+from kneo_grpc.ports.upkeep import Upkeep
 from kneo_grpc.stores.postgres import PostgresStore
 from kneo_grpc.stores.sqlite import SqliteStore
 
 logger = logging.getLogger("kneo_grpc.app")
+
+
+class DurableStore(Store, Queue, Upkeep, Protocol):
+    """All that the platform asks of a database."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +62,7 @@ class Platform:
     """All use cases over one store. start before the first use, stop at the end."""
 
     settings: Settings
-    store: Store
+    store: DurableStore
     clock: Clock
     ids: IdSource
     code: CodeRegistry
@@ -58,7 +72,16 @@ class Platform:
     human_tasks: HumanTasks
     feed: Feed
     recovery: Recovery
+    replays: Replays
+    worker: Worker
+    timers: Timers
+    retention: Retention
     health: Health
+
+    @property
+    def queue(self) -> Queue:
+        """The store's face for workers."""
+        return self.store
 
     async def start(self) -> None:
         """Connect and migrate."""
@@ -70,26 +93,28 @@ class Platform:
         left = await self.legs.drain(self.settings.shutdown_timeout)
         if left:
             logger.warning("runs interrupted by the shutdown", extra={"count": left})
+        await self._give_back()
         await self.store.stop()
 
-    async def keep_leases(self) -> None:
-        """Renew the leases of this process for ever."""
-        pause = self.settings.lease / 3
-        while True:
-            await self.clock.sleep(pause)
-            try:
-                await self.legs.heartbeat()
-            except StoreUnavailable:
-                logger.warning("heartbeat missed: the store does not answer")
+    async def _give_back(self) -> None:
+        """Let other processes take at once what this one holds; else they wait for its lease."""
+        owner = self.legs.lease.owner
+        try:
+            held = await self.queue.held_runs(owner)
+            await self.queue.postpone(owner, sorted(held), timedelta(0))
+        except StoreUnavailable:
+            logger.warning("the store does not answer; leases are left to expire")
 
     def servicers(self) -> Servicers:
         """Return the gRPC face of the use cases."""
         limits = self.settings.limits
         return Servicers(
-            runs=RunServicer(self.runs, self.feed, self.recovery, limits),
+            runs=RunServicer(self.runs, self.feed, self.recovery, self.replays, limits),
             human_tasks=HumanTaskServicer(self.human_tasks, limits),
             specs=SpecServicer(self.specs, self.runs, limits),
             health=HealthServicer(self.health, __version__),
+            queue=QueueServicer(self.queue, self.recovery, limits),
+            maintenance=MaintenanceServicer(self.timers, self.retention),
         )
 
     def interceptor(self) -> EdgeInterceptor:
@@ -102,7 +127,7 @@ class Platform:
         )
 
 
-def open_store(settings: Settings, *, exclusive: bool = True) -> Store:
+def open_store(settings: Settings, *, exclusive: bool = True) -> DurableStore:
     """Return PostgreSQL where the settings name it, else SQLite. exclusive: for a whole service."""
     if settings.database_url:
         return PostgresStore(settings.database_url)
@@ -112,34 +137,22 @@ def open_store(settings: Settings, *, exclusive: bool = True) -> Store:
 def build_platform(
     settings: Settings,
     *,
-    store: Store | None = None,
+    store: DurableStore | None = None,
     clock: Clock | None = None,
     ids: IdSource | None = None,
     models: Models | None = None,
     exclusive: bool = True,
+    executes: bool = True,
 ) -> Platform:
-    """Build a platform; what is not given is made from the settings."""
+    """Build a platform; what is not given is made from the settings.
+
+    exclusive: refuse an SQLite file that another service uses. executes: calls execute their runs
+    in this process; else they leave them to workers and wait.
+    """
     store = store or open_store(settings, exclusive=exclusive)
-    clock = clock or SystemClock()
-    ids = ids or Uuid7Source()
-    code = _code(settings)
-    lease = Lease(
-        owner=ids.new(f"proc_{socket.gethostname()}_{os.getpid()}"), lease_for=settings.lease
-    )
-    writer = ChangeWriter(clock=clock, ids=ids)
-    idempotency = Idempotency(store, clock)
-    specs = Specs(store=store, code=code, root=settings.spec_root, examples=examples_folder())
-    steps = StepExecutor(models or DummyModels(), code, StepThreads(settings.step_threads))
-    legs = Legs(
-        store=store,
-        steps=steps,
-        writer=writer,
-        clock=clock,
-        settings=LegSettings(
-            lease=lease, runs_max=settings.runs_max, retry_backoff=settings.retry_backoff
-        ),
-    )
-    endings = Endings(store=store, specs=specs, legs=legs, writer=writer)
+    base = _build_base(settings, store, clock or SystemClock(), ids or Uuid7Source(), models)
+    clock, ids, specs, legs = base.clock, base.ids, base.specs, base.legs
+    writer, endings, idempotency = base.writer, base.endings, base.idempotency
     runs = Runs(
         store=store,
         specs=specs,
@@ -149,7 +162,11 @@ def build_platform(
         idempotency=idempotency,
         clock=clock,
         ids=ids,
-        settings=RunSettings(sync_wait=settings.sync_wait),
+        settings=RunSettings(
+            sync_wait=settings.sync_wait,
+            executes=executes,
+            queue_depth_max=settings.queue_depth_max,
+        ),
     )
     human_tasks = HumanTasks(
         store=store,
@@ -168,25 +185,100 @@ def build_platform(
         legs=legs,
         writer=writer,
         idempotency=idempotency,
-        executes=True,
+        executes=executes,
     )
+    timers = Timers(
+        store=store,
+        queue=store,
+        human_tasks=human_tasks,
+        endings=endings,
+        legs=legs,
+        clock=clock,
+        ids=ids,
+    )
+    feed = Feed(store, runs)
     return Platform(
         settings=settings,
         store=store,
         clock=clock,
         ids=ids,
-        code=code,
+        code=base.code,
         specs=specs,
         legs=legs,
         runs=runs,
         human_tasks=human_tasks,
-        feed=Feed(store, runs),
+        feed=feed,
         recovery=recovery,
+        replays=Replays(feed, recovery),
+        worker=_build_worker(settings, store, base),
+        timers=timers,
+        retention=Retention(store, clock, settings.retention),
         health=Health(
             store=store,
-            code=code,
+            code=base.code,
             providers=settings.health_providers,
             mcp=settings.health_mcp,
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Base:
+    """What several use cases share."""
+
+    clock: Clock
+    ids: IdSource
+    code: CodeRegistry
+    specs: Specs
+    legs: Legs
+    writer: ChangeWriter
+    endings: Endings
+    idempotency: Idempotency
+
+
+def _build_base(
+    settings: Settings, store: DurableStore, clock: Clock, ids: IdSource, models: Models | None
+) -> _Base:
+    code = _code(settings)
+    lease = Lease(
+        owner=ids.new(f"proc_{socket.gethostname()}_{os.getpid()}"), lease_for=settings.lease
+    )
+    writer = ChangeWriter(clock=clock, ids=ids)
+    specs = Specs(store=store, code=code, root=settings.spec_root, examples=examples_folder())
+    legs = Legs(
+        store=store,
+        steps=StepExecutor(models or DummyModels(), code, StepThreads(settings.step_threads)),
+        writer=writer,
+        clock=clock,
+        settings=LegSettings(
+            lease=lease, runs_max=settings.runs_max, retry_backoff=settings.retry_backoff
+        ),
+    )
+    return _Base(
+        clock=clock,
+        ids=ids,
+        code=code,
+        specs=specs,
+        legs=legs,
+        writer=writer,
+        endings=Endings(store=store, specs=specs, legs=legs, writer=writer),
+        idempotency=Idempotency(store, clock),
+    )
+
+
+def _build_worker(settings: Settings, store: DurableStore, base: _Base) -> Worker:
+    return Worker(
+        store=store,
+        queue=store,
+        specs=base.specs,
+        legs=base.legs,
+        endings=base.endings,
+        writer=base.writer,
+        clock=base.clock,
+        settings=WorkerSettings(
+            concurrency=settings.worker_concurrency,
+            idle_poll=settings.idle_poll,
+            claims_max=settings.claims_max,
         ),
     )
 

@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 import kneo_grpc
-from kneo_grpc.cli import config, demo, gateway, human, run, runs, service, spec
+from kneo_grpc.cli import (
+    config,
+    demo,
+    gateway,
+    human,
+    maintenance,
+    queue,
+    run,
+    runs,
+    service,
+    spec,
+    worker,
+)
 
 # Rich would make help prettier and take a third of a second to load; a traceback of Typer's would
 # show local variables, API keys among them.
@@ -24,6 +36,9 @@ app.add_typer(human.app, name="human")
 app.add_typer(spec.app, name="spec")
 app.add_typer(config.app, name="config")
 app.add_typer(service.app, name="service")
+app.command("worker")(worker.worker)
+app.add_typer(queue.app, name="queue")
+app.add_typer(maintenance.app, name="maintenance")
 app.add_typer(gateway.app, name="gateway")
 app.command("demo")(demo.demo)
 

@@ -32,6 +32,33 @@ class Backend(Protocol):
     async def recovery(self, run_id: str) -> Json:
         """Return what is left to do in a run."""
 
+    async def continue_run(self, run_id: str) -> Json:
+        """Let a failed run go on; return as create_run does."""
+
+    async def replay(self, run_id: str) -> Json:
+        """Return a run's `timeline`."""
+
+    async def checkpoint_diff(self, run_id: str, query: Json) -> Json:
+        """Return what changed between two checkpoints."""
+
+    async def list_queue(self, query: Json) -> Json:
+        """Return `jobs`: the runs that wait or are executed."""
+
+    async def list_dead_letters(self, query: Json) -> Json:
+        """Return `jobs`: the runs that no worker could carry."""
+
+    async def requeue_run(self, run_id: str) -> Json:
+        """Put a failed run back into the queue; return it."""
+
+    async def prune_timed_out_runs(self) -> Json:
+        """End runs whose deadline has passed; return `counts`."""
+
+    async def prune_expired_human_tasks(self) -> Json:
+        """Settle human tasks whose deadline has passed; return `counts`."""
+
+    async def prune_retention(self) -> Json:
+        """Remove what is older than the settings allow; return `counts`."""
+
     async def list_human_tasks(self, query: Json) -> Json:
         """Return a page with `tasks`."""
 

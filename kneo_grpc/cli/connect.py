@@ -45,6 +45,42 @@ class Service:
         """Return what is left to do."""
         return self._client.recovery(run_id)
 
+    async def continue_run(self, run_id: str) -> Json:
+        """Let a failed run go on."""
+        return self._client.continue_run(run_id)
+
+    async def replay(self, run_id: str) -> Json:
+        """Return a run's history."""
+        return self._client.replay(run_id)
+
+    async def checkpoint_diff(self, run_id: str, query: Json) -> Json:
+        """Return what changed."""
+        return self._client.checkpoint_diff(run_id, query)
+
+    async def list_queue(self, query: Json) -> Json:
+        """Return what waits."""
+        return self._client.list_queue(query)
+
+    async def list_dead_letters(self, query: Json) -> Json:
+        """Return the dead letters."""
+        return self._client.list_dead_letters(query)
+
+    async def requeue_run(self, run_id: str) -> Json:
+        """Put a run back into the queue."""
+        return self._client.requeue_run(run_id)
+
+    async def prune_timed_out_runs(self) -> Json:
+        """End runs past their deadline."""
+        return self._client.prune_timed_out_runs()
+
+    async def prune_expired_human_tasks(self) -> Json:
+        """Settle human tasks past their deadline."""
+        return self._client.prune_expired_human_tasks()
+
+    async def prune_retention(self) -> Json:
+        """Remove what is too old."""
+        return self._client.prune_retention()
+
     async def list_human_tasks(self, query: Json) -> Json:
         """Return a page of tasks."""
         return self._client.list_human_tasks(query)

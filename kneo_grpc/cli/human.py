@@ -7,7 +7,7 @@ import typer
 from kneo_grpc.cli import show
 from kneo_grpc.cli.backend import Backend, Json
 from kneo_grpc.cli.run import print_result
-from kneo_grpc.cli.session import Session, in_session
+from kneo_grpc.cli.session import Session, in_keyed_session, in_session
 
 app = typer.Typer(help="See what people are asked, and answer.", no_args_is_help=True)
 
@@ -78,7 +78,7 @@ def get_task(session: Session, continuation_id: _Continuation) -> None:
 
 
 @app.command("resume")
-@in_session
+@in_keyed_session
 def resume(
     session: Session,
     continuation_id: _Continuation,

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 import typer
 
 from kneo_grpc.cli import show
-from kneo_grpc.cli.session import Session, in_session, told_failures
+from kneo_grpc.cli.session import Session, in_keyed_session, told_failures
 from kneo_grpc.cli.spec_file import SpecFile
 
 _WITHOUT_RESULT = ("failed", "cancelled", "expired", "timed_out")
 
 
-@in_session
+@in_keyed_session
 def run(
     session: Session,
     path: Annotated[
@@ -29,11 +29,23 @@ def run(
     session_id: Annotated[
         str | None, typer.Option(metavar="ID", help="Groups runs of one conversation.")
     ] = None,
+    queued: Annotated[
+        bool, typer.Option("--async", help="Leave the run to a worker; do not wait for it.")
+    ] = False,
+    timeout_seconds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=31_536_000,
+            metavar="N",
+            help="End the run N seconds from now if it has not ended by then.",
+        ),
+    ] = None,
 ) -> None:
     """Run a spec and print its output.
 
-    Exits with 0 when the run completed, waits for a person or goes on in the service; with 1 when
-    it ended otherwise.
+    Exits with 0 when the run completed, is queued, waits for a person or goes on in the service;
+    with 1 when it ended otherwise.
     """
     spec_file = SpecFile(path)
     with told_failures(spec_file):
@@ -43,6 +55,8 @@ def run(
             "target": target,
             "environment": env,
             "session_id": session_id,
+            "async_mode": True if queued else None,
+            "timeout_seconds": timeout_seconds,
         }
         given = {name: value for name, value in body.items() if value is not None}
         result = session.ask(
@@ -52,7 +66,9 @@ def run(
 
 
 def print_result(session: Session, result: show.Json) -> None:
-    """Print a create's or a resume's answer: the output on stdout, what to do next if it waits.
+    """Print what a call did to a run: its output on stdout, or what to do next if it waits.
+
+    result: the answer of a create, continue or resume, or the run after a requeue.
 
     Exits with 1 when the run ended without completing.
     """
@@ -71,7 +87,12 @@ def print_result(session: Session, result: show.Json) -> None:
             f"({error.get('type') or status})"
         )
     else:
-        show.line(f"{run_id} is {status}. See what became of it with:")
+        if status == "queued" and session.local:
+            show.line(f"{run_id} is queued. A worker executes it; start one here with:")
+            show.line("  kneo worker")
+            show.line("See what became of it with:")
+        else:
+            show.line(f"{run_id} is {status}. See what became of it with:")
         show.line(f"  kneo runs get {run_id}{session.hint_options}")
     if status in _WITHOUT_RESULT:
         raise typer.Exit(1)

@@ -1,16 +1,18 @@
-"""kneo runs: look at runs, and end them."""
+"""kneo runs: look at runs, end them, and make them go on."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from kneo_grpc.cli import show
-from kneo_grpc.cli.session import Session, in_session
+from kneo_grpc.cli.run import print_result
+from kneo_grpc.cli.session import Session, in_keyed_session, in_session
 
-app = typer.Typer(help="Look at runs, and end them.", no_args_is_help=True)
+app = typer.Typer(help="Look at runs, end them, and make them go on.", no_args_is_help=True)
 
 _RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
 _Limit = Annotated[int, typer.Option(min=1, max=1000, help="Page size.")]
+_SEQUENCE_MAX = 2**31 - 1
 _Offset = Annotated[int, typer.Option(min=0, max=10000, help="How many to pass over.")]
 
 
@@ -152,6 +154,102 @@ def recovery(session: Session, run_id: _RunId) -> None:
     )
 
 
+@app.command("continue")
+@in_keyed_session
+def continue_run(session: Session, run_id: _RunId) -> None:
+    """Let a failed run go on with the step that failed.
+
+    What completed is not done again. Exits as `kneo run` does.
+    """
+    result = session.ask(lambda backend: backend.continue_run(run_id), doing="Continuing")
+    print_result(session, result)
+
+
+@app.command("replay")
+@in_session
+def replay(session: Session, run_id: _RunId) -> None:
+    """Show a run's history; nothing is executed."""
+    found = session.ask(lambda backend: backend.replay(run_id))
+    if session.as_json:
+        show.as_json(found)
+        return
+    timeline = found.get("timeline") or []
+    if timeline:
+        show.table(
+            ("#", "time", "checkpoint", "step", "status", "facts"),
+            [
+                (
+                    item.get("sequence"),
+                    item.get("created_at"),
+                    item.get("type"),
+                    item.get("step_id") or item.get("node_id"),
+                    item.get("status"),
+                    _short((item.get("error") or {}).get("message")) or item.get("continuation_id"),
+                )
+                for item in timeline
+            ],
+        )
+    count = found.get("checkpoint_count", 0)
+    if count > len(timeline):
+        show.line(f"The last {len(timeline)} of {count} checkpoints.")
+    show.line(f"{run_id} is {found.get('status')}.")
+    if (found.get("replay_context") or {}).get("can_continue"):
+        show.line("Let it go on with:")
+        show.line(f"  kneo runs continue {run_id}{session.hint_options}")
+
+
+@app.command("checkpoint-diff")
+@in_session
+def checkpoint_diff(
+    session: Session,
+    run_id: _RunId,
+    from_sequence: Annotated[
+        int | None,
+        typer.Option(
+            "--from-sequence",
+            "--from",
+            min=1,
+            max=_SEQUENCE_MAX,
+            metavar="N",
+            help="Number of the earlier checkpoint; the last but one when left out.",
+        ),
+    ] = None,
+    to_sequence: Annotated[
+        int | None,
+        typer.Option(
+            "--to-sequence",
+            "--to",
+            min=1,
+            max=_SEQUENCE_MAX,
+            metavar="N",
+            help="Number of the later checkpoint; the last when left out.",
+        ),
+    ] = None,
+) -> None:
+    """Show what changed between two checkpoints.
+
+    Long values are cut short; --json shows all of them.
+    """
+    query = _given(from_sequence=from_sequence, to_sequence=to_sequence)
+    diff = session.ask(lambda backend: backend.checkpoint_diff(run_id, query))
+    if session.as_json:
+        show.as_json(diff)
+        return
+    show.facts(
+        {
+            "from": _checkpoint(diff.get("from_checkpoint")),
+            "to": _checkpoint(diff.get("to_checkpoint")),
+        }
+    )
+    rows = _diff_rows(diff)
+    if rows:
+        show.table(("change", "path", "before", "after"), rows)
+    else:
+        show.line("No changes.")
+    if diff.get("truncated"):
+        show.line(f"{len(rows)} of {diff.get('change_count')} changes.")
+
+
 def _print_run(session: Session, run: show.Json) -> None:
     if session.as_json:
         show.as_json(run)
@@ -185,6 +283,30 @@ def _event_facts(event: show.Json) -> str | None:
         if event.get(name):
             return _short(event[name])
     return None
+
+
+def _checkpoint(summary: show.Json | None) -> str:
+    found = summary or {}
+    words = (f"#{found.get('sequence')}", found.get("type"), found.get("step_id"))
+    return " ".join(word for word in words if word)
+
+
+def _diff_rows(diff: show.Json) -> list[tuple[Any, ...]]:
+    """Return change, path, before and after of every difference."""
+    added, removed, changed = (diff.get(kind) or [] for kind in ("added", "removed", "changed"))
+    return [
+        *(("added", item["path"], None, _leaf(item, "value")) for item in added),
+        *(("removed", item["path"], _leaf(item, "value"), None) for item in removed),
+        *(
+            ("changed", item["path"], _leaf(item, "before"), _leaf(item, "after"))
+            for item in changed
+        ),
+    ]
+
+
+def _leaf(change: show.Json, name: str) -> str | None:
+    value = change.get(name)
+    return "null" if value is None else _short(show.text(value))
 
 
 def _short(value: str | None) -> str | None:

@@ -9,6 +9,24 @@ from kneo_grpc.cli.session import told_failures
 
 app = typer.Typer(no_args_is_help=True)
 
+_TlsCert = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="Certificate chain (PEM).")
+]
+_TlsKey = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="Private key (PEM).")
+]
+_Gateway = Annotated[
+    bool,
+    typer.Option("--gateway/--no-gateway", help="Run the Envoy sidecar; without it, gRPC only."),
+]
+_Worker = Annotated[
+    bool,
+    typer.Option(
+        "--worker/--no-worker",
+        help="Execute runs here too; without it, leave them to `kneo worker` elsewhere.",
+    ),
+]
+
 
 @app.callback()
 def _service() -> None:
@@ -30,18 +48,19 @@ def serve(
     tls_port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port for the same, over TLS.")
     ] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Certificate chain (PEM).")
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Private key (PEM).")
-    ] = None,
-    gateway: Annotated[
-        bool,
+    tls_cert: _TlsCert = None,
+    tls_key: _TlsKey = None,
+    gateway: _Gateway = True,
+    worker: _Worker = True,
+    processes: Annotated[
+        int,
         typer.Option(
-            "--gateway/--no-gateway", help="Run the Envoy sidecar; without it, gRPC only."
+            min=1,
+            max=256,
+            metavar="N",
+            help="Server processes behind one gateway; PostgreSQL only.",
         ),
-    ] = True,
+    ] = 1,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C: the API, its worker and the gateway in front of them.
 
@@ -62,5 +81,7 @@ def serve(
             tls_cert=tls_cert,
             tls_key=tls_key,
             gateway=gateway,
+            worker=worker,
+            processes=processes,
         )
     raise typer.Exit(code)

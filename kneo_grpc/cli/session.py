@@ -19,6 +19,9 @@ from kneo_grpc.domain.errors import KneoError
 
 T = TypeVar("T")
 
+# Taken by every command, so that a script may set it once for all.
+_UNUSED_KEY = Annotated[str | None, typer.Option(envvar="KNEO_SERV_IDEMPOTENCY_KEY", hidden=True)]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
@@ -50,7 +53,12 @@ class Session:
         ),
     ] = None
     idempotency_key: Annotated[
-        str | None, typer.Option(envvar="KNEO_SERV_IDEMPOTENCY_KEY", hidden=True)
+        str | None,
+        typer.Option(
+            envvar="KNEO_SERV_IDEMPOTENCY_KEY",
+            metavar="KEY",
+            help="The service does this once under the same key; one is made when left out.",
+        ),
     ] = None
     profiles_path: Annotated[Path | None, PROFILES_PATH_OPTION] = None
 
@@ -113,9 +121,14 @@ def told_failures(spec_file: SpecFile | None = None) -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
-def in_session(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of Session: it takes them as its argument `session`."""
+def in_session(command: Callable[..., None], *, keyed: bool = False) -> Callable[..., None]:
+    """Give a command the options of Session: it takes them as its argument `session`.
+
+    keyed: its call carries an idempotency key, so its help shows the option for it.
+    """
     hints = get_type_hints(Session, include_extras=True)
+    if not keyed:
+        hints["idempotency_key"] = _UNUSED_KEY
     own = inspect.signature(command).parameters
     shared = {
         field.name: inspect.Parameter(
@@ -143,3 +156,7 @@ def in_session(command: Callable[..., None]) -> Callable[..., None]:
     invoked.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # see above
     invoked.__annotations__ = {item.name: item.annotation for item in parameters}
     return invoked
+
+
+in_keyed_session = functools.partial(in_session, keyed=True)
+"""in_session for a command that starts, continues or resumes a run."""

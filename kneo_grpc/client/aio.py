@@ -90,6 +90,44 @@ class AsyncClient:
         """Return what is left to do in a run."""
         return await self._call(methods.GET_RUN_RECOVERY, {"run_id": run_id})
 
+    async def continue_run(self, run_id: str, *, idempotency_key: str | None = None) -> Json:
+        """Let a failed run go on with the step that failed. Returns as create_run does."""
+        return await self._call(methods.CONTINUE_RUN, {"run_id": run_id}, idempotency_key)
+
+    async def replay(self, run_id: str) -> Json:
+        """Return a run's history: `timeline` and what a continuation would start from."""
+        return await self._call(methods.GET_RUN_REPLAY, {"run_id": run_id})
+
+    async def checkpoint_diff(self, run_id: str, query: Json | None = None) -> Json:
+        """Return what changed between two checkpoints. query: from_sequence, to_sequence; the last
+        two when left out.
+        """
+        return await self._call(methods.DIFF_CHECKPOINTS, {**(query or {}), "run_id": run_id})
+
+    async def list_queue(self, query: Json | None = None) -> Json:
+        """Return `jobs`: the runs that wait or are executed, the longest due first. query: limit"""
+        return await self._call(methods.LIST_QUEUE, query or {})
+
+    async def list_dead_letters(self, query: Json | None = None) -> Json:
+        """Return `jobs`: the runs that no worker could carry. query: limit"""
+        return await self._call(methods.LIST_DEAD_LETTERS, query or {})
+
+    async def requeue_run(self, run_id: str) -> Json:
+        """Put a failed run back into the queue; return it."""
+        return await self._call(methods.REQUEUE_RUN, {"run_id": run_id})
+
+    async def prune_timed_out_runs(self) -> Json:
+        """End the runs whose deadline has passed; return `counts`."""
+        return await self._call(methods.PRUNE_TIMED_OUT_RUNS, {})
+
+    async def prune_expired_human_tasks(self) -> Json:
+        """Do what human tasks say for the time after their deadline; return `counts`."""
+        return await self._call(methods.PRUNE_EXPIRED_HUMAN_TASKS, {})
+
+    async def prune_retention(self) -> Json:
+        """Remove what is older than the service's settings allow; return `counts`."""
+        return await self._call(methods.PRUNE_RETENTION, {})
+
     async def list_human_tasks(self, query: Json | None = None) -> Json:
         """Return a page of `tasks`. query: run_id, workflow_kind, limit, offset, sort_…"""
         return await self._call(methods.LIST_HUMAN_TASKS, query or {})

@@ -25,6 +25,11 @@ def _runs(rpc: str, verb: str, path: str, *, keyed: bool = False) -> Method:
     return Method(service="RunService", rpc=rpc, verb=verb, path=path, keyed=keyed)
 
 
+def _maintenance(rpc: str, name: str) -> Method:
+    path = f"/v1/maintenance/{name}"
+    return Method(service="MaintenanceService", rpc=rpc, verb="POST", path=path)
+
+
 CREATE_RUN = _runs("CreateRun", "POST", "/v1/runs", keyed=True)
 GET_RUN = _runs("GetRun", "GET", "/v1/runs/{run_id}")
 LIST_RUNS = _runs("ListRuns", "GET", "/v1/runs")
@@ -32,6 +37,19 @@ CANCEL_RUN = _runs("CancelRun", "POST", "/v1/runs/{run_id}/cancel")
 GET_RUN_TRACE = _runs("GetRunTrace", "GET", "/v1/runs/{run_id}/trace")
 LIST_CHECKPOINTS = _runs("ListCheckpoints", "GET", "/v1/runs/{run_id}/checkpoints")
 GET_RUN_RECOVERY = _runs("GetRunRecovery", "GET", "/v1/runs/{run_id}/recovery")
+CONTINUE_RUN = _runs("ContinueRun", "POST", "/v1/runs/{run_id}/continue", keyed=True)
+GET_RUN_REPLAY = _runs("GetRunReplay", "GET", "/v1/runs/{run_id}/replay")
+DIFF_CHECKPOINTS = _runs("DiffCheckpoints", "GET", "/v1/runs/{run_id}/checkpoints/diff")
+LIST_QUEUE = Method(service="QueueService", rpc="ListQueue", verb="GET", path="/v1/queue")
+LIST_DEAD_LETTERS = Method(
+    service="QueueService", rpc="ListDeadLetters", verb="GET", path="/v1/queue/dead"
+)
+REQUEUE_RUN = Method(
+    service="QueueService", rpc="RequeueRun", verb="POST", path="/v1/queue/{run_id}/requeue"
+)
+PRUNE_TIMED_OUT_RUNS = _maintenance("PruneTimedOutRuns", "prune-timed-out-runs")
+PRUNE_EXPIRED_HUMAN_TASKS = _maintenance("PruneExpiredHumanTasks", "prune-expired-human-tasks")
+PRUNE_RETENTION = _maintenance("PruneRetention", "prune-retention")
 LIST_HUMAN_TASKS = Method(
     service="HumanTaskService", rpc="ListHumanTasks", verb="GET", path="/v1/human-tasks"
 )
@@ -65,6 +83,15 @@ ALL = (
     GET_RUN_TRACE,
     LIST_CHECKPOINTS,
     GET_RUN_RECOVERY,
+    CONTINUE_RUN,
+    GET_RUN_REPLAY,
+    DIFF_CHECKPOINTS,
+    LIST_QUEUE,
+    LIST_DEAD_LETTERS,
+    REQUEUE_RUN,
+    PRUNE_TIMED_OUT_RUNS,
+    PRUNE_EXPIRED_HUMAN_TASKS,
+    PRUNE_RETENTION,
     LIST_HUMAN_TASKS,
     GET_HUMAN_TASK,
     RESUME_HUMAN_TASK,

@@ -14,6 +14,10 @@ from kneo_grpc._gen.kneo.v1 import (
     health_pb2_grpc,
     human_task_pb2,
     human_task_pb2_grpc,
+    maintenance_pb2,
+    maintenance_pb2_grpc,
+    queue_pb2,
+    queue_pb2_grpc,
     run_pb2,
     run_pb2_grpc,
     spec_pb2,
@@ -26,6 +30,8 @@ from kneo_grpc.client.target import Target
 _SERVICES: Mapping[str, tuple[Any, Any]] = {
     "RunService": (run_pb2, run_pb2_grpc.RunServiceStub),
     "HumanTaskService": (human_task_pb2, human_task_pb2_grpc.HumanTaskServiceStub),
+    "QueueService": (queue_pb2, queue_pb2_grpc.QueueServiceStub),
+    "MaintenanceService": (maintenance_pb2, maintenance_pb2_grpc.MaintenanceServiceStub),
     "SpecService": (spec_pb2, spec_pb2_grpc.SpecServiceStub),
     "HealthService": (health_pb2, health_pb2_grpc.HealthServiceStub),
 }

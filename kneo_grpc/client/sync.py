@@ -31,7 +31,8 @@ class Client:
     `host:port` speak gRPC. The answers are the same.
     tls_ca: PEM of the authority to trust; None trusts the system's.
     timeout: seconds for one attempt. A call that finds the service out of reach or overloaded is
-    sent again twice; creating and resuming calls carry the same idempotency key each time.
+    sent again twice; calls that create, continue or resume a run carry the same idempotency
+    key each time.
     Every method raises ServiceError; the constructor raises ValueError on a bad target or key.
     """
 
@@ -98,6 +99,44 @@ class Client:
     def recovery(self, run_id: str) -> Json:
         """Return what is left to do in a run."""
         return self._call(methods.GET_RUN_RECOVERY, {"run_id": run_id})
+
+    def continue_run(self, run_id: str, *, idempotency_key: str | None = None) -> Json:
+        """Let a failed run go on with the step that failed. Returns as create_run does."""
+        return self._call(methods.CONTINUE_RUN, {"run_id": run_id}, idempotency_key)
+
+    def replay(self, run_id: str) -> Json:
+        """Return a run's history: `timeline` and what a continuation would start from."""
+        return self._call(methods.GET_RUN_REPLAY, {"run_id": run_id})
+
+    def checkpoint_diff(self, run_id: str, query: Json | None = None) -> Json:
+        """Return what changed between two checkpoints. query: from_sequence, to_sequence; the last
+        two when left out.
+        """
+        return self._call(methods.DIFF_CHECKPOINTS, {**(query or {}), "run_id": run_id})
+
+    def list_queue(self, query: Json | None = None) -> Json:
+        """Return `jobs`: the runs that wait or are executed, the longest due first. query: limit"""
+        return self._call(methods.LIST_QUEUE, query or {})
+
+    def list_dead_letters(self, query: Json | None = None) -> Json:
+        """Return `jobs`: the runs that no worker could carry. query: limit"""
+        return self._call(methods.LIST_DEAD_LETTERS, query or {})
+
+    def requeue_run(self, run_id: str) -> Json:
+        """Put a failed run back into the queue; return it."""
+        return self._call(methods.REQUEUE_RUN, {"run_id": run_id})
+
+    def prune_timed_out_runs(self) -> Json:
+        """End the runs whose deadline has passed; return `counts`."""
+        return self._call(methods.PRUNE_TIMED_OUT_RUNS, {})
+
+    def prune_expired_human_tasks(self) -> Json:
+        """Do what human tasks say for the time after their deadline; return `counts`."""
+        return self._call(methods.PRUNE_EXPIRED_HUMAN_TASKS, {})
+
+    def prune_retention(self) -> Json:
+        """Remove what is older than the service's settings allow; return `counts`."""
+        return self._call(methods.PRUNE_RETENTION, {})
 
     def list_human_tasks(self, query: Json | None = None) -> Json:
         """Return a page of `tasks`. query: run_id, workflow_kind, limit, offset, sort_…"""

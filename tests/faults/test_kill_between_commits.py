@@ -70,7 +70,7 @@ async def test_a_killed_service_leaves_what_it_committed(site: Site) -> None:
             for name in STEPS[: point.executed]
         ]
 
-    second = await site.start().ready()
+    second = await site.start("--no-worker").ready()
     async with second.calls() as calls:
         assert [await read(calls, run_id) for run_id in run_ids] == before
 

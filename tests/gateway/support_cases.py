@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from kneo_grpc.domain.errors import StoreUnavailable
+from kneo_grpc.platform.retention import RetentionSettings
+from kneo_grpc.ports.upkeep import Kept
 from tests.gateway.support_golden import Case, Request, Stage, get, post
 from tests.service import function_spec, human_spec
 
@@ -154,6 +156,85 @@ async def _(stage: Stage) -> Request:
 @case("RunService.GetRunRecovery.blocked")
 async def _(stage: Stage) -> Request:
     return get(f"/v1/runs/{(await paused(stage))['run_id']}/recovery")
+
+
+@case("RunService.CreateRun.queued")
+async def _(stage: Stage) -> Request:
+    return post("/v1/runs", {**THREE_STEPS, "async_mode": True, "timeout_seconds": 60})
+
+
+@case("RunService.ContinueRun")
+async def _(stage: Stage) -> Request:
+    return post(f"/v1/runs/{(await failed(stage))['run_id']}/continue")
+
+
+@case("RunService.GetRunReplay")
+async def _(stage: Stage) -> Request:
+    return get(f"/v1/runs/{(await resumed(stage))['run_id']}/replay")
+
+
+@case("RunService.DiffCheckpoints")
+async def _(stage: Stage) -> Request:
+    run = (await resumed(stage))["run_id"]
+    return get(f"/v1/runs/{run}/checkpoints/diff?from_sequence=1&to_sequence=3")
+
+
+# Queue and maintenance
+
+
+def long_ago(stage: Stage) -> None:
+    """Jobs are due by the database's clock, which goes on; in this past they all are."""
+    stage.clock.advance(timedelta(days=-3650))
+
+
+@case("QueueService.ListQueue")
+async def _(stage: Stage) -> Request:
+    long_ago(stage)
+    await stage.done(create(spec=function_spec("note"), async_mode=True))
+    return get("/v1/queue")
+
+
+@case("QueueService.ListDeadLetters")
+async def _(stage: Stage) -> Request:
+    long_ago(stage)
+    await stage.done(create(spec=function_spec("note"), async_mode=True))
+    for number in range(5):
+        owner, at_once = f"lost_{number}", timedelta(0)
+        claims = await stage.platform.queue.claim_runs(
+            owner, at_once, limit=1, suspects_from=9, suspects=False
+        )
+        assert len(claims) == 1
+    assert (await stage.platform.worker.run_once()).dead == 1
+    return get("/v1/queue/dead")
+
+
+@case("QueueService.RequeueRun")
+async def _(stage: Stage) -> Request:
+    return post(f"/v1/queue/{(await failed(stage))['run_id']}/requeue")
+
+
+@case("MaintenanceService.PruneTimedOutRuns")
+async def _(stage: Stage) -> Request:
+    long_ago(stage)
+    await stage.done(create(spec=function_spec("note"), async_mode=True, timeout_seconds=1))
+    return post("/v1/maintenance/prune-timed-out-runs")
+
+
+@case("MaintenanceService.PruneExpiredHumanTasks")
+async def _(stage: Stage) -> Request:
+    long_ago(stage)
+    await stage.done(create(spec=human_spec(timeout_seconds=1)))
+    return post("/v1/maintenance/prune-expired-human-tasks")
+
+
+@case(
+    "MaintenanceService.PruneRetention",
+    retention=RetentionSettings(ages={Kept.RUNS: timedelta(seconds=1)}),
+)
+async def _(stage: Stage) -> Request:
+    await failed(stage)
+    stage.clock.advance(timedelta(minutes=1))
+    return post("/v1/maintenance/prune-retention")
 
 
 # Human tasks

@@ -16,7 +16,7 @@ import httpx
 from kneo_grpc.api.keys import read_keys
 from kneo_grpc.api.server import ApiServer
 from kneo_grpc.app.gateway import EnvoyProcess
-from kneo_grpc.app.serve import gateway_settings
+from kneo_grpc.app.server import gateway_settings
 from kneo_grpc.app.settings import Settings
 from kneo_grpc.app.wiring import Platform, build_platform
 from kneo_grpc.integrations.clock import SystemClock

@@ -12,15 +12,20 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from kneo_grpc._gen.kneo.v1 import (  # noqa: F401 # importing registers the services
     health_pb2,
     human_task_pb2,
+    maintenance_pb2,
+    queue_pb2,
     run_pb2,
     spec_pb2,
 )
 from kneo_grpc.api.health import HealthServicer
 from kneo_grpc.api.human_tasks import HumanTaskServicer
+from kneo_grpc.api.maintenance import MaintenanceServicer
+from kneo_grpc.api.queue import QueueServicer
 from kneo_grpc.api.runs import RunServicer
 from kneo_grpc.api.server import SERVICES
 from kneo_grpc.api.specs import SpecServicer
 from kneo_grpc.app import settings
+from kneo_grpc.ports.upkeep import Kept
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "kneo_grpc"
@@ -30,6 +35,8 @@ SERVICERS = {
     "kneo.v1.HumanTaskService": HumanTaskServicer,
     "kneo.v1.SpecService": SpecServicer,
     "kneo.v1.HealthService": HealthServicer,
+    "kneo.v1.QueueService": QueueServicer,
+    "kneo.v1.MaintenanceService": MaintenanceServicer,
 }
 
 
@@ -66,7 +73,7 @@ def test_no_function_is_longer_than_100_lines_and_few_than_60() -> None:
 
 
 def test_servicer_methods_only_translate() -> None:
-    for name in ("runs", "human_tasks", "specs", "health"):
+    for name in ("runs", "human_tasks", "specs", "health", "queue", "maintenance"):
         path = PACKAGE / "api" / f"{name}.py"
         for node in functions(path):
             assert length(node) <= 20, f"{path.name}:{node.name}"
@@ -116,6 +123,7 @@ def test_every_rpc_has_both_routes() -> None:
 def test_every_setting_is_documented() -> None:
     read = set(re.findall(r'"(KNEO_[A-Z_]+)"', Path(settings.__file__).read_text()))
     read |= set(re.findall(r'"(KNEO_[A-Z_]+)"', "".join(p.read_text() for p in MODULES)))
+    read |= {f"KNEO_SERV_RETENTION_{kind.name}_DAYS" for kind in Kept}
     documented = set(re.findall(r"`(KNEO_[A-Z_]+)`", (ROOT / "docs/environment.md").read_text()))
     assert read - documented == set()
     assert documented - read == set()

@@ -1,6 +1,7 @@
 """Runs, their results, lists and histories."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from kneo_grpc._gen.kneo.v1 import run_pb2, run_result_pb2
@@ -27,6 +28,8 @@ from kneo_grpc.ports.store import (
     RunFilter,
 )
 
+TIMEOUT_SECONDS_MAX = 31_536_000
+
 
 def create_from_pb(
     request: run_result_pb2.CreateRunRequest, limits: Limits, *, scope: str, key: str | None
@@ -35,6 +38,10 @@ def create_from_pb(
     fields = Fields(limits)
     if not request.HasField("input"):
         fields.fault("input", "is required")
+    seconds = request.timeout_seconds if request.HasField("timeout_seconds") else None
+    if seconds is not None and not 1 <= seconds <= TIMEOUT_SECONDS_MAX:
+        fields.fault("timeout_seconds", f"must be between 1 and {TIMEOUT_SECONDS_MAX}")
+        seconds = None
     command = CreateRun(
         input=fields.text("input", request.input, limits.input_chars),
         source=SpecSource(
@@ -46,6 +53,8 @@ def create_from_pb(
         environment=fields.optional_text(request, "environment"),
         session_id=fields.optional_text(request, "session_id"),
         metadata=fields.struct(request, "metadata", limits.metadata_bytes) or {},
+        queued=request.async_mode,
+        timeout=None if seconds is None else timedelta(seconds=seconds),
         idempotency_key=key,
         scope=scope,
     )
@@ -191,19 +200,25 @@ def recovery_to_pb(view: RecoveryView) -> run_pb2.RunRecovery:
         pending_human_request=request_to_pb(pending.request) if pending else None,
         continuation_id=pending.continuation_id if pending else None,
         error=_error_to_pb(run.error),
-        replay_context=run_pb2.ReplayContext(
-            run_id=run.id,
-            status=run.status.value,
-            workflow_type=run.workflow_kind,
-            completed_steps=view.completed_steps,
-            completed_nodes=run.visited_nodes,
-            failed_step=view.failed_step,
-            next_step_index=view.next_step_index,
-            resume_input=view.resume_input,
-            checkpoint_count=run.checkpoint_sequence,
-            can_continue=view.can_continue,
-            can_replay=view.can_replay,
-        ),
+        replay_context=context_to_pb(view),
+    )
+
+
+def context_to_pb(view: RecoveryView) -> run_pb2.ReplayContext:
+    """Return what a continuation would start from as a message."""
+    run = view.run
+    return run_pb2.ReplayContext(
+        run_id=run.id,
+        status=run.status.value,
+        workflow_type=run.workflow_kind,
+        completed_steps=view.completed_steps,
+        completed_nodes=run.visited_nodes,
+        failed_step=view.failed_step,
+        next_step_index=view.next_step_index,
+        resume_input=view.resume_input,
+        checkpoint_count=run.checkpoint_sequence,
+        can_continue=view.can_continue,
+        can_replay=view.can_replay,
     )
 
 

@@ -98,6 +98,53 @@ def test_a_named_service_gets_the_spec_inline_with_the_keys(kneo, service, spec_
     assert (body["input"], body["target"]) == ("hello", "workflow")
 
 
+@pytest.mark.parametrize(
+    ("words", "path", "body"),
+    [
+        (("runs", "recovery", "run_1"), "/v1/runs/run_1/recovery", None),
+        (("runs", "continue", "run_1"), "/v1/runs/run_1/continue", {}),
+        (("runs", "replay", "run_1"), "/v1/runs/run_1/replay", None),
+        (
+            ("runs", "checkpoint-diff", "run_1", "--from", "1", "--to", "2"),
+            "/v1/runs/run_1/checkpoints/diff?from_sequence=1&to_sequence=2",
+            None,
+        ),
+        (("queue", "list"), "/v1/queue?limit=100", None),
+        (("queue", "dead", "--limit", "5"), "/v1/queue/dead?limit=5", None),
+        (("queue", "requeue", "run_1"), "/v1/queue/run_1/requeue", {}),
+        *(
+            (("maintenance", name), f"/v1/maintenance/{name}", {})
+            for name in ("prune-timed-out-runs", "prune-expired-human-tasks", "prune-retention")
+        ),
+    ],
+    ids=lambda words: " ".join(words[:2]) if isinstance(words, tuple) else None,
+)
+def test_a_command_reaches_its_route(kneo, service, words, path, body):
+    url, requests = service
+    assert kneo(*words, "--json", "--service-url", url).exit_code == 0
+    assert [(asked, sent) for asked, _, sent in requests] == [(path, body)]
+
+
+def test_a_continuation_carries_a_key_of_its_own_or_the_given_one(kneo, service):
+    url, requests = service
+    words = ("runs", "continue", "run_1", "--service-url", url)
+    kneo(*words)
+    kneo(*words, "--idempotency-key", "mine")
+    made, given = (headers["idempotency-key"] for _, headers, _ in requests)
+    assert made.startswith("kneo-cli-")
+    assert given == "mine"
+
+
+def test_a_queued_run_is_asked_of_a_service(kneo, service, spec_path):
+    url, requests = service
+    words = ("run", str(spec_path), "-i", "hi", "--service-url", url)
+    kneo(*words, "--async", "--timeout-seconds", "5")
+    kneo(*words)
+    (_, _, first), (_, _, second) = requests
+    assert (first["async_mode"], first["timeout_seconds"]) == (True, 5)
+    assert {"async_mode", "timeout_seconds"} & set(second) == set()
+
+
 def test_a_key_is_made_for_each_command_that_needs_one(kneo, service, spec_path):
     url, requests = service
     env = {"KNEO_SERV_SERVICE_URL": url}

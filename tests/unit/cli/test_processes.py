@@ -43,6 +43,8 @@ def test_serve_listens_on_loopback_by_default(kneo, stand_in):
             "tls_cert": None,
             "tls_key": None,
             "gateway": True,
+            "worker": True,
+            "processes": 1,
         }
     ]
 
@@ -54,6 +56,7 @@ def test_serve_passes_its_options_and_its_exit_code_on(kneo, stand_in, tmp_path)
     key.touch()
     words = ["--host", "0.0.0.0", "--port", "1", "--grpc-port", "2", "--tls-port", "3"]
     words += ["--tls-cert", str(cert), "--tls-key", str(key), "--no-gateway"]
+    words += ["--no-worker", "--processes", "4"]
     assert kneo("service", "serve", *words).exit_code == 3
     assert calls == [
         {
@@ -64,6 +67,8 @@ def test_serve_passes_its_options_and_its_exit_code_on(kneo, stand_in, tmp_path)
             "tls_cert": cert,
             "tls_key": key,
             "gateway": False,
+            "worker": False,
+            "processes": 4,
         }
     ]
 
@@ -80,6 +85,33 @@ def test_a_certificate_without_its_key_is_wrong_usage(kneo, stand_in, tmp_path):
     (tmp_path / "c.pem").touch()
     assert kneo("service", "serve", "--tls-cert", str(tmp_path / "c.pem")).exit_code == 2
     assert calls == []
+
+
+@pytest.mark.parametrize("words", [("--processes", "0"), ("--processes", "many")])
+def test_a_number_of_processes_that_is_none_is_wrong_usage(kneo, stand_in, words):
+    calls = stand_in("serve", "run_service", 0)
+    assert kneo("service", "serve", *words).exit_code == 2
+    assert calls == []
+
+
+@pytest.mark.parametrize(("words", "number"), [((), None), (("--concurrency", "64"), 64)])
+def test_the_worker_starts_and_its_exit_code_is_passed_on(kneo, stand_in, words, number):
+    calls = stand_in("worker_process", "run_worker", 3)
+    assert kneo("worker", *words).exit_code == 3
+    assert calls == [{"concurrency": number}]
+
+
+def test_a_worker_without_room_for_a_run_is_wrong_usage(kneo, stand_in):
+    calls = stand_in("worker_process", "run_worker", 0)
+    assert kneo("worker", "--concurrency", "0").exit_code == 2
+    assert calls == []
+
+
+def test_a_worker_that_refuses_to_start_says_why(kneo, stand_in):
+    stand_in("worker_process", "run_worker", StartRefused("another service uses the file"))
+    result = kneo("worker")
+    assert result.exit_code == 1
+    assert result.stderr == "error: another service uses the file (start_refused)\n"
 
 
 def test_the_gateway_configuration_goes_to_stdout_or_to_a_file(kneo, stand_in, tmp_path):
@@ -136,7 +168,8 @@ def test_the_version_is_printed(kneo, option):
 def test_help_names_every_command(kneo):
     result = kneo("--help")
     assert result.exit_code == 0
-    for noun in ("run", "runs", "human", "spec", "config", "service", "gateway", "demo"):
+    nouns = "run runs human spec config service worker queue maintenance gateway demo"
+    for noun in nouns.split():
         assert f"\n  {noun} " in result.stdout
 
 

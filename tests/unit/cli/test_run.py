@@ -104,6 +104,37 @@ def test_a_run_that_goes_on_is_no_failure(kneo, backend, spec_path):
     assert "kneo runs get run_1\n" in result.stdout
 
 
+QUEUED = {"run_id": "run_1", "status": "queued"}
+
+
+def test_a_run_can_be_left_to_a_worker_and_given_a_deadline(kneo, backend, spec_path):
+    backend.answers["create_run"] = QUEUED
+    result = kneo("run", str(spec_path), "-i", "hi", "--async", "--timeout-seconds", "30")
+    assert result.exit_code == 0
+    ((_, (body,)),) = backend.calls
+    assert (body["async_mode"], body["timeout_seconds"]) == (True, 30)
+
+
+def test_a_queued_run_on_this_machine_names_the_worker_to_start(kneo, backend, spec_path):
+    backend.answers["create_run"] = QUEUED
+    result = kneo("run", str(spec_path), "-i", "hi", "--async")
+    assert result.stdout.splitlines() == [
+        "run_1 is queued. A worker executes it; start one here with:",
+        "  kneo worker",
+        "See what became of it with:",
+        "  kneo runs get run_1",
+    ]
+
+
+def test_a_queued_run_of_a_service_names_the_service_only(kneo, backend, spec_path):
+    backend.answers["create_run"] = QUEUED
+    words = ("run", str(spec_path), "-i", "hi", "--async", "--service-url", "grpc://a:1")
+    assert kneo(*words).stdout.splitlines() == [
+        "run_1 is queued. See what became of it with:",
+        "  kneo runs get run_1 --service-url grpc://a:1",
+    ]
+
+
 @pytest.mark.parametrize("options", [(), ("--json",)])
 @pytest.mark.parametrize("status", ["failed", "cancelled", "expired", "timed_out"])
 def test_a_run_that_ended_badly_exits_with_1(kneo, backend, spec_path, status, options):
@@ -158,6 +189,9 @@ def test_an_expected_failure_is_one_line(kneo, backend, spec_path):
         ("run", "{spec}"),
         ("run", "{spec}", "-i", "hi", "--target", "tool"),
         ("run", "{spec}", "-i", "hi", "--wrong"),
+        ("run", "{spec}", "-i", "hi", "--timeout-seconds", "0"),
+        ("run", "{spec}", "-i", "hi", "--timeout-seconds", "31536001"),
+        ("run", "{spec}", "-i", "hi", "--timeout-seconds", "1.5"),
     ],
 )
 def test_wrong_usage_exits_with_2(kneo, backend, spec_path, words):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kneo_grpc.domain.errors import NotFound
+from kneo_grpc.domain.errors import InvalidInput, NotFound, RunStateConflict
 
 RUN = {
     "id": "run_1",
@@ -43,6 +43,35 @@ PAGES = {
         "checkpoint_count": 4,
         "replay_context": {"can_continue": True, "failed_step": "draft", "next_step_index": 0},
     },
+    "replay": {
+        "run_id": "run_1",
+        "status": "failed",
+        "checkpoint_count": 1200,
+        "timeline": [
+            {"sequence": 1199, "type": "step_completed", "step_id": "draft", "status": "running"},
+            {
+                "sequence": 1200,
+                "type": "run_failed",
+                "status": "failed",
+                "error": {"type": "ValueError", "message": "bad step"},
+            },
+        ],
+        "replay_context": {"can_continue": True},
+    },
+    "checkpoint_diff": {
+        "run_id": "run_1",
+        "from_checkpoint": {"sequence": 2, "type": "step_completed", "step_id": "draft"},
+        "to_checkpoint": {"sequence": 5, "type": "run_failed"},
+        "change_count": 250,
+        "added": [{"path": "state.error.message", "value": "bad [b]step[/b]"}],
+        "removed": [{"path": "state.active[0]", "value": "check"}],
+        "changed": [
+            {"path": "state.status", "before": "running", "after": "failed"},
+            {"path": "state.output_text", "before": None, "after": "word " * 40},
+        ],
+        "truncated": True,
+    },
+    "continue_run": {"run_id": "run_1", "status": "completed", "output_text": "42"},
     "get_run": RUN,
     "cancel_run": {**RUN, "status": "cancelled"},
 }
@@ -54,6 +83,9 @@ COMMANDS = [
     (("trace", "run_1"), "trace", ("run_1", PAGE)),
     (("checkpoints", "run_1"), "checkpoints", ("run_1", PAGE)),
     (("recovery", "run_1"), "recovery", ("run_1",)),
+    (("continue", "run_1"), "continue_run", ("run_1",)),
+    (("replay", "run_1"), "replay", ("run_1",)),
+    (("checkpoint-diff", "run_1"), "checkpoint_diff", ("run_1", {})),
 ]
 each_command = pytest.mark.parametrize(
     ("words", "method", "arguments"), COMMANDS, ids=[words[0] for words, *_ in COMMANDS]
@@ -91,6 +123,30 @@ def test_a_failure_is_told_on_stderr(kneo, backend, words, method, arguments):
         (("trace", "run_1"), ["step_failed", "draft", "bad step"]),
         (("checkpoints", "run_1"), ["step_failed", "draft", "4", "2"]),
         (("recovery", "run_1"), ["can be continued  yes", "failed at         draft"]),
+        (("continue", "run_1"), ["42\n"]),
+        (
+            ("replay", "run_1"),
+            [
+                "1199",
+                "step_completed",
+                "bad step",
+                "The last 2 of 1200 checkpoints.\nrun_1 is failed.\n",
+                "kneo runs continue run_1\n",
+            ],
+        ),
+        (
+            ("checkpoint-diff", "run_1"),
+            [
+                "from  #2 step_completed draft",
+                "to    #5 run_failed",
+                "added    state.error.message           bad [b]step[/b]",
+                "removed  state.active[0]      check",
+                "changed  state.status         running  failed",
+                "changed  state.output_text    null     word word",
+                "…",
+                "4 of 250 changes.",
+            ],
+        ),
     ],
     ids=lambda words: words[0],
 )
@@ -102,6 +158,81 @@ def test_people_get_a_table(kneo, filled, words, shown):
 
 def test_looking_at_a_failed_run_is_no_failure(kneo, filled):
     assert kneo("runs", "get", "run_1").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--from-sequence", "2", "--to-sequence", "5"),
+        ("--from", "2", "--to", "5"),
+    ],
+)
+def test_the_checkpoints_to_compare_can_be_named(kneo, filled, words):
+    assert kneo("runs", "checkpoint-diff", "run_1", *words).exit_code == 0
+    assert filled.calls == [("checkpoint_diff", ("run_1", {"from_sequence": 2, "to_sequence": 5}))]
+
+
+def test_no_difference_says_so(kneo, backend):
+    backend.answers["checkpoint_diff"] = {"added": [], "removed": [], "changed": []}
+    assert "No changes.\n" in kneo("runs", "checkpoint-diff", "run_1").stdout
+
+
+def test_a_checkpoint_that_does_not_differ_from_itself_is_told(kneo, backend):
+    backend.answers["checkpoint_diff"] = InvalidInput("a checkpoint does not differ from itself")
+    result = kneo("runs", "checkpoint-diff", "run_1", "--from", "2", "--to", "2")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "error: a checkpoint does not differ from itself (invalid_request)\n"
+
+
+def test_a_history_of_a_run_that_ended_well_offers_nothing(kneo, backend):
+    backend.answers["replay"] = {
+        "status": "completed",
+        "checkpoint_count": 1,
+        "timeline": [{"sequence": 1, "type": "run_started", "status": "running"}],
+        "replay_context": {"can_continue": False},
+    }
+    result = kneo("runs", "replay", "run_1")
+    assert result.stdout.endswith("\nrun_1 is completed.\n")
+
+
+def test_a_run_that_cannot_be_continued_is_told(kneo, backend):
+    backend.answers["continue_run"] = RunStateConflict(
+        "only a failed run can be continued; this one is completed", status="completed"
+    )
+    result = kneo("runs", "continue", "run_1", "--json")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "error: only a failed run can be continued; this one is completed (run_state_conflict)\n"
+    )
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_continued_run_that_fails_again_exits_with_1(kneo, backend, options):
+    backend.answers["continue_run"] = {
+        "run_id": "run_1",
+        "status": "failed",
+        "error": {"type": "ValueError", "message": "bad step"},
+    }
+    assert kneo("runs", "continue", "run_1", *options).exit_code == 1
+
+
+def test_a_continued_run_may_wait_for_a_person(kneo, backend):
+    backend.answers["continue_run"] = {
+        "run_id": "run_1",
+        "status": "blocked",
+        "continuation_id": "cont_1",
+        "metadata": {"request": {"prompt": "Publish?"}},
+    }
+    result = kneo("runs", "continue", "run_1")
+    assert result.exit_code == 0
+    assert "kneo human resume cont_1 --approve\n" in result.stdout
+
+
+def test_only_commands_that_carry_a_key_show_the_option_for_it(kneo):
+    for words in (("run",), ("runs", "continue"), ("human", "resume")):
+        assert "--idempotency-key" in kneo(*words, "--help").stdout
+    for words in (("runs", "get"), ("queue", "requeue"), ("runs", "cancel")):
+        assert "--idempotency-key" not in kneo(*words, "--help").stdout
 
 
 def test_an_empty_list_says_so(kneo, backend):
@@ -121,7 +252,16 @@ def test_filters_reach_the_backend(kneo, filled):
 
 
 @pytest.mark.parametrize(
-    "words", [("get",), ("list", "--limit", "0"), ("trace", "run_1", "--offset", "10001")]
+    "words",
+    [
+        ("get",),
+        ("list", "--limit", "0"),
+        ("trace", "run_1", "--offset", "10001"),
+        ("continue",),
+        ("replay",),
+        ("checkpoint-diff", "run_1", "--from", "0"),
+        ("checkpoint-diff", "run_1", "--to", "x"),
+    ],
 )
 def test_wrong_usage_exits_with_2(kneo, filled, words):
     assert kneo("runs", *words).exit_code == 2

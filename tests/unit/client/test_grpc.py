@@ -12,7 +12,16 @@ from google.api import annotations_pb2
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from kneo_grpc._gen.kneo.v1 import health_pb2, health_pb2_grpc, run_pb2, run_pb2_grpc
+from kneo_grpc._gen.kneo.v1 import (
+    health_pb2,
+    health_pb2_grpc,
+    maintenance_pb2,
+    maintenance_pb2_grpc,
+    queue_pb2,
+    queue_pb2_grpc,
+    run_pb2,
+    run_pb2_grpc,
+)
 from kneo_grpc._gen.kneo.v1 import run_result_pb2 as result_pb2
 from kneo_grpc.client import AsyncClient, Client, ServiceError, methods, rpc
 
@@ -45,6 +54,16 @@ class Runs(run_pb2_grpc.RunServiceServicer):
         answer.created_at.FromJsonString("2026-01-01T00:00:00Z")
         return answer
 
+    async def ContinueRun(self, request, context):
+        await self._record(request, context)
+        return result_pb2.RunResult(run_id=request.run_id, status="completed")
+
+    async def DiffCheckpoints(self, request, context):
+        await self._record(request, context)
+        answer = run_pb2.CheckpointDiff(run_id=request.run_id, change_count=1)
+        answer.changed.add().update({"path": "state.step", "before": None, "after": 2})
+        return answer
+
     async def _record(self, request, context):
         self.requests.append(request)
         self.metadata.append(dict(context.invocation_metadata()))
@@ -60,11 +79,25 @@ class Health(health_pb2_grpc.HealthServiceServicer):
         return answer
 
 
+class Queue(queue_pb2_grpc.QueueServiceServicer):
+    async def ListDeadLetters(self, request, context):
+        answer = queue_pb2.ListQueueResponse(count=request.limit)
+        answer.jobs.add(run_id="run_1", state="dead").due_at.FromJsonString("2026-01-01T00:00:00Z")
+        return answer
+
+
+class Maintenance(maintenance_pb2_grpc.MaintenanceServiceServicer):
+    async def PruneRetention(self, request, context):
+        return maintenance_pb2.PruneResult(counts={"runs": 3})
+
+
 @asynccontextmanager
 async def serving(runs, credentials=None):
     server = grpc.aio.server()
     run_pb2_grpc.add_RunServiceServicer_to_server(runs, server)
     health_pb2_grpc.add_HealthServiceServicer_to_server(Health(), server)
+    queue_pb2_grpc.add_QueueServiceServicer_to_server(Queue(), server)
+    maintenance_pb2_grpc.add_MaintenanceServiceServicer_to_server(Maintenance(), server)
     if credentials is None:
         port = server.add_insecure_port("127.0.0.1:0")
     else:
@@ -139,10 +172,55 @@ async def test_a_create_carries_fields_key_and_idempotency_key(call):
         "spec": {"a": [1, None]},
         "overrides": {"b": None},
         "target": "",
+        "async_mode": False,
     }
     (sent,) = runs.metadata
     assert sent["authorization"] == "Bearer secret"
     assert sent["idempotency-key"].startswith("kneo-cli-")
+
+
+async def test_a_create_can_be_queued_with_a_deadline(call):
+    runs = Runs()
+    body = {"input": "hi", "async_mode": True, "timeout_seconds": 30}
+    async with serving(runs) as port:
+        await call(f"127.0.0.1:{port}", lambda client: client.create_run(body))
+    (request,) = runs.requests
+    assert (request.async_mode, request.timeout_seconds) == (True, 30)
+
+
+async def test_a_continuation_is_repeated_with_the_same_key(call):
+    envelope = json.dumps({"error": "queue_full", "message": "full"})
+    busy = (grpc.StatusCode.UNAVAILABLE, "full", (("x-kneo-error-json", envelope),))
+    runs = Runs(busy)
+    async with serving(runs) as port:
+        answer, _ = await call(f"127.0.0.1:{port}", lambda client: client.continue_run("run_1"))
+    assert (answer["run_id"], answer["status"]) == ("run_1", "completed")
+    first, second = (sent["idempotency-key"] for sent in runs.metadata)
+    assert first == second
+
+
+async def test_a_difference_keeps_null_and_whole_numbers(call):
+    runs = Runs()
+    async with serving(runs) as port:
+        answer, _ = await call(
+            f"127.0.0.1:{port}",
+            lambda client: client.checkpoint_diff("run_1", {"to_sequence": 4}),
+        )
+    assert answer["changed"] == [{"path": "state.step", "before": None, "after": 2}]
+    (request,) = runs.requests
+    assert (request.run_id, request.to_sequence) == ("run_1", 4)
+    assert not request.HasField("from_sequence")
+
+
+async def test_the_queue_and_maintenance_are_services_of_their_own(call):
+    async with serving(Runs()) as port:
+        dead, _ = await call(
+            f"127.0.0.1:{port}", lambda client: client.list_dead_letters({"limit": 5})
+        )
+        pruned, _ = await call(f"127.0.0.1:{port}", lambda client: client.prune_retention())
+    job = {"run_id": "run_1", "state": "dead", "due_at": "2026-01-01T00:00:00Z", "claims": 0}
+    assert dead == {"jobs": [job], "count": 5}
+    assert pruned == {"counts": {"runs": 3}}
 
 
 async def test_the_envelope_in_the_trailers_is_read(call):

@@ -54,6 +54,58 @@ def test_a_given_idempotency_key_is_sent(http_service, reply):
     assert request.body == {"decision": "approved"}
 
 
+def test_a_continuation_carries_a_key_of_its_own(http_service, reply):
+    service = http_service(reply({"run_id": "run_1", "status": "completed"}))
+    with client_of(service) as client:
+        client.continue_run("run_1")
+        client.continue_run("run_1", idempotency_key="mine")
+    made, given = service.requests
+    assert (made.method, made.path, made.body) == ("POST", "/v1/runs/run_1/continue", {})
+    assert made.headers["idempotency-key"].startswith("kneo-cli-")
+    assert given.headers["idempotency-key"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("act", "verb", "path"),
+    [
+        (lambda client: client.replay("run_1"), "GET", "/v1/runs/run_1/replay"),
+        (
+            lambda client: client.checkpoint_diff("run_1"),
+            "GET",
+            "/v1/runs/run_1/checkpoints/diff",
+        ),
+        (
+            lambda client: client.checkpoint_diff("run_1", {"from_sequence": 2}),
+            "GET",
+            "/v1/runs/run_1/checkpoints/diff?from_sequence=2",
+        ),
+        (lambda client: client.list_queue(), "GET", "/v1/queue"),
+        (lambda client: client.list_queue({"limit": 5}), "GET", "/v1/queue?limit=5"),
+        (lambda client: client.list_dead_letters(), "GET", "/v1/queue/dead"),
+        (lambda client: client.requeue_run("run_1"), "POST", "/v1/queue/run_1/requeue"),
+        (
+            lambda client: client.prune_timed_out_runs(),
+            "POST",
+            "/v1/maintenance/prune-timed-out-runs",
+        ),
+        (
+            lambda client: client.prune_expired_human_tasks(),
+            "POST",
+            "/v1/maintenance/prune-expired-human-tasks",
+        ),
+        (lambda client: client.prune_retention(), "POST", "/v1/maintenance/prune-retention"),
+    ],
+)
+def test_each_call_takes_its_route_without_a_key(http_service, reply, act, verb, path):
+    service = http_service(reply({"answer": 1}))
+    with client_of(service) as client:
+        assert act(client) == {"answer": 1}
+    (request,) = service.requests
+    assert (request.method, request.path) == (verb, path)
+    assert request.body == ({} if verb == "POST" else None)
+    assert "idempotency-key" not in request.headers
+
+
 def test_reads_carry_no_idempotency_key_and_put_fields_into_path_and_query(http_service, reply):
     service = http_service(reply({"events": []}))
     with client_of(service) as client:

@@ -310,3 +310,93 @@ class ReplayContext(_message.Message):
     can_continue: bool
     can_replay: bool
     def __init__(self, run_id: _Optional[str] = ..., status: _Optional[str] = ..., workflow_type: _Optional[str] = ..., completed_steps: _Optional[_Iterable[str]] = ..., completed_nodes: _Optional[_Iterable[str]] = ..., failed_step: _Optional[str] = ..., failed_node: _Optional[str] = ..., next_step_index: _Optional[int] = ..., resume_input: _Optional[str] = ..., checkpoint_count: _Optional[int] = ..., can_continue: _Optional[bool] = ..., can_replay: _Optional[bool] = ...) -> None: ...
+
+class ContinueRunRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class GetRunReplayRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class RunReplay(_message.Message):
+    __slots__ = ("run_id", "status", "workflow_name", "workflow_kind", "agent_name", "checkpoint_count", "timeline", "replay_context")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_NAME_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_KIND_FIELD_NUMBER: _ClassVar[int]
+    AGENT_NAME_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TIMELINE_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    status: str
+    workflow_name: str
+    workflow_kind: str
+    agent_name: str
+    checkpoint_count: int
+    timeline: _containers.RepeatedCompositeFieldContainer[TimelineItem]
+    replay_context: ReplayContext
+    def __init__(self, run_id: _Optional[str] = ..., status: _Optional[str] = ..., workflow_name: _Optional[str] = ..., workflow_kind: _Optional[str] = ..., agent_name: _Optional[str] = ..., checkpoint_count: _Optional[int] = ..., timeline: _Optional[_Iterable[_Union[TimelineItem, _Mapping]]] = ..., replay_context: _Optional[_Union[ReplayContext, _Mapping]] = ...) -> None: ...
+
+class TimelineItem(_message.Message):
+    __slots__ = ("id", "sequence", "type", "created_at", "workflow_name", "step_id", "node_id", "status", "current_step_id", "continuation_id", "pending_human_request_id", "error")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_NAME_FIELD_NUMBER: _ClassVar[int]
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTINUATION_ID_FIELD_NUMBER: _ClassVar[int]
+    PENDING_HUMAN_REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    sequence: int
+    type: str
+    created_at: _timestamp_pb2.Timestamp
+    workflow_name: str
+    step_id: str
+    node_id: str
+    status: str
+    current_step_id: str
+    continuation_id: str
+    pending_human_request_id: str
+    error: _run_result_pb2.RunError
+    def __init__(self, id: _Optional[str] = ..., sequence: _Optional[int] = ..., type: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., workflow_name: _Optional[str] = ..., step_id: _Optional[str] = ..., node_id: _Optional[str] = ..., status: _Optional[str] = ..., current_step_id: _Optional[str] = ..., continuation_id: _Optional[str] = ..., pending_human_request_id: _Optional[str] = ..., error: _Optional[_Union[_run_result_pb2.RunError, _Mapping]] = ...) -> None: ...
+
+class DiffCheckpointsRequest(_message.Message):
+    __slots__ = ("run_id", "from_sequence", "to_sequence")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TO_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    from_sequence: int
+    to_sequence: int
+    def __init__(self, run_id: _Optional[str] = ..., from_sequence: _Optional[int] = ..., to_sequence: _Optional[int] = ...) -> None: ...
+
+class CheckpointDiff(_message.Message):
+    __slots__ = ("run_id", "from_checkpoint", "to_checkpoint", "change_count", "added", "removed", "changed", "truncated")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    TO_CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ADDED_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    from_checkpoint: Checkpoint
+    to_checkpoint: Checkpoint
+    change_count: int
+    added: _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]
+    removed: _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]
+    changed: _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]
+    truncated: bool
+    def __init__(self, run_id: _Optional[str] = ..., from_checkpoint: _Optional[_Union[Checkpoint, _Mapping]] = ..., to_checkpoint: _Optional[_Union[Checkpoint, _Mapping]] = ..., change_count: _Optional[int] = ..., added: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., removed: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., changed: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., truncated: _Optional[bool] = ...) -> None: ...

@@ -66,6 +66,21 @@ class RunServiceStub:
                 request_serializer=kneo_dot_v1_dot_run__pb2.ListCheckpointsRequest.SerializeToString,
                 response_deserializer=kneo_dot_v1_dot_run__pb2.ListCheckpointsResponse.FromString,
                 _registered_method=True)
+        self.ContinueRun = channel.unary_unary(
+                '/kneo.v1.RunService/ContinueRun',
+                request_serializer=kneo_dot_v1_dot_run__pb2.ContinueRunRequest.SerializeToString,
+                response_deserializer=kneo_dot_v1_dot_run__result__pb2.RunResult.FromString,
+                _registered_method=True)
+        self.GetRunReplay = channel.unary_unary(
+                '/kneo.v1.RunService/GetRunReplay',
+                request_serializer=kneo_dot_v1_dot_run__pb2.GetRunReplayRequest.SerializeToString,
+                response_deserializer=kneo_dot_v1_dot_run__pb2.RunReplay.FromString,
+                _registered_method=True)
+        self.DiffCheckpoints = channel.unary_unary(
+                '/kneo.v1.RunService/DiffCheckpoints',
+                request_serializer=kneo_dot_v1_dot_run__pb2.DiffCheckpointsRequest.SerializeToString,
+                response_deserializer=kneo_dot_v1_dot_run__pb2.CheckpointDiff.FromString,
+                _registered_method=True)
         self.GetRunRecovery = channel.unary_unary(
                 '/kneo.v1.RunService/GetRunRecovery',
                 request_serializer=kneo_dot_v1_dot_run__pb2.GetRunRecoveryRequest.SerializeToString,
@@ -125,6 +140,31 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ContinueRun(self, request, context):
+        """ContinueRun lets a failed run go on with the step that failed; what completed is not executed again. It answers as
+        CreateRun does. Scope runs:write. Idempotent under the header idempotency-key.
+        Errors: not_found, run_state_conflict, idempotency_key_conflict, idempotency_key_in_progress, queue_full,
+        store_unavailable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRunReplay(self, request, context):
+        """GetRunReplay returns a run's history as a timeline; nothing is executed. Scope runs:read. Errors: not_found.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffCheckpoints(self, request, context):
+        """DiffCheckpoints tells what changed between two checkpoints of a run; without numbers the last two. Scope runs:read.
+        Errors: not_found (the run or a checkpoint), invalid_request (fewer than two checkpoints, or twice the same).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetRunRecovery(self, request, context):
         """GetRunRecovery tells what is left to do in a run and whether it can be continued. Scope runs:read. Errors: not_found.
         """
@@ -164,6 +204,21 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.ListCheckpoints,
                     request_deserializer=kneo_dot_v1_dot_run__pb2.ListCheckpointsRequest.FromString,
                     response_serializer=kneo_dot_v1_dot_run__pb2.ListCheckpointsResponse.SerializeToString,
+            ),
+            'ContinueRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ContinueRun,
+                    request_deserializer=kneo_dot_v1_dot_run__pb2.ContinueRunRequest.FromString,
+                    response_serializer=kneo_dot_v1_dot_run__result__pb2.RunResult.SerializeToString,
+            ),
+            'GetRunReplay': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRunReplay,
+                    request_deserializer=kneo_dot_v1_dot_run__pb2.GetRunReplayRequest.FromString,
+                    response_serializer=kneo_dot_v1_dot_run__pb2.RunReplay.SerializeToString,
+            ),
+            'DiffCheckpoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffCheckpoints,
+                    request_deserializer=kneo_dot_v1_dot_run__pb2.DiffCheckpointsRequest.FromString,
+                    response_serializer=kneo_dot_v1_dot_run__pb2.CheckpointDiff.SerializeToString,
             ),
             'GetRunRecovery': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRunRecovery,
@@ -334,6 +389,87 @@ class RunService:
             '/kneo.v1.RunService/ListCheckpoints',
             kneo_dot_v1_dot_run__pb2.ListCheckpointsRequest.SerializeToString,
             kneo_dot_v1_dot_run__pb2.ListCheckpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ContinueRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kneo.v1.RunService/ContinueRun',
+            kneo_dot_v1_dot_run__pb2.ContinueRunRequest.SerializeToString,
+            kneo_dot_v1_dot_run__result__pb2.RunResult.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRunReplay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kneo.v1.RunService/GetRunReplay',
+            kneo_dot_v1_dot_run__pb2.GetRunReplayRequest.SerializeToString,
+            kneo_dot_v1_dot_run__pb2.RunReplay.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffCheckpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kneo.v1.RunService/DiffCheckpoints',
+            kneo_dot_v1_dot_run__pb2.DiffCheckpointsRequest.SerializeToString,
+            kneo_dot_v1_dot_run__pb2.CheckpointDiff.FromString,
             options,
             channel_credentials,
             insecure,

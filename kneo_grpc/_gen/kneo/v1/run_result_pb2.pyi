@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateRunRequest(_message.Message):
-    __slots__ = ("input", "spec_path", "spec", "target", "environment", "overrides", "metadata", "session_id")
+    __slots__ = ("input", "spec_path", "spec", "target", "environment", "overrides", "metadata", "session_id", "async_mode", "timeout_seconds")
     INPUT_FIELD_NUMBER: _ClassVar[int]
     SPEC_PATH_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -17,6 +17,8 @@ class CreateRunRequest(_message.Message):
     OVERRIDES_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    ASYNC_MODE_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     input: str
     spec_path: str
     spec: _struct_pb2.Struct
@@ -25,7 +27,9 @@ class CreateRunRequest(_message.Message):
     overrides: _struct_pb2.Struct
     metadata: _struct_pb2.Struct
     session_id: str
-    def __init__(self, input: _Optional[str] = ..., spec_path: _Optional[str] = ..., spec: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., target: _Optional[str] = ..., environment: _Optional[str] = ..., overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., session_id: _Optional[str] = ...) -> None: ...
+    async_mode: bool
+    timeout_seconds: int
+    def __init__(self, input: _Optional[str] = ..., spec_path: _Optional[str] = ..., spec: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., target: _Optional[str] = ..., environment: _Optional[str] = ..., overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., session_id: _Optional[str] = ..., async_mode: _Optional[bool] = ..., timeout_seconds: _Optional[int] = ...) -> None: ...
 
 class RunResult(_message.Message):
     __slots__ = ("run_id", "status", "output_text", "human_intervention_required", "continuation_id", "continuation_ids", "metadata", "error")

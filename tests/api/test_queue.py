@@ -1,0 +1,248 @@
+import asyncio
+import time
+from dataclasses import replace
+from datetime import timedelta
+
+import grpc
+import pytest
+
+from kneo_grpc._gen.kneo.v1 import human_task_pb2, maintenance_pb2, queue_pb2, run_pb2
+from kneo_grpc.platform.retention import RetentionSettings
+from kneo_grpc.ports.upkeep import Kept
+from tests.service import create, data, failure, function_spec, human_spec, open_service
+
+Code = grpc.StatusCode
+
+
+async def get(service, run_id):
+    return await service.runs.GetRun(run_pb2.GetRunRequest(run_id=run_id))
+
+
+async def until_status(service, run_id, *statuses, seconds=15.0):
+    deadline = time.monotonic() + seconds
+    while (run := await get(service, run_id)).status not in statuses:
+        assert time.monotonic() < deadline, f"the run is still {run.status}"
+        await asyncio.sleep(0.02)
+    return run
+
+
+def checkpoints_of(service, run_id):
+    return service.runs.ListCheckpoints(run_pb2.ListCheckpointsRequest(run_id=run_id))
+
+
+@pytest.fixture
+async def idle(settings, code, tmp_path):
+    """A service whose API leaves every run to workers that do not exist."""
+    async for opened in open_service(settings, tmp_path, works=False, executes=False):
+        yield opened
+
+
+async def test_a_queued_run_is_executed_by_the_worker(service) -> None:
+    call = service.runs.CreateRun(create(spec=function_spec("note"), async_mode=True))
+    result = await call
+    assert (result.status, result.output_text) == ("queued", "")
+    assert dict(await call.initial_metadata())["x-kneo-http-status"] == "202"
+    run = await until_status(service, result.run_id, "completed")
+    assert (run.output_text, run.attempt) == ("hi.", 1)
+    kinds = [c.type for c in (await checkpoints_of(service, run.run_id)).checkpoints]
+    assert kinds == ["run_started", "step_completed", "run_completed"]
+
+
+async def test_many_queued_runs_are_all_executed_once(service, code) -> None:
+    calls = [
+        service.runs.CreateRun(create(spec=function_spec("note"), async_mode=True))
+        for _ in range(100)
+    ]
+    results = await asyncio.gather(*calls)
+    for result in results:
+        await until_status(service, result.run_id, "completed")
+    keys = [key for _, key, _ in code.CALLS]
+    assert len(keys) == len(set(keys)) == 100
+
+
+async def test_a_queued_run_can_be_seen_and_cancelled(idle) -> None:
+    result = await idle.runs.CreateRun(create(spec=function_spec("note"), async_mode=True))
+    listed = await idle.queue.ListQueue(queue_pb2.ListQueueRequest())
+    assert [(job.run_id, job.state, job.claims) for job in listed.jobs] == [
+        (result.run_id, "ready", 0)
+    ]
+    page = await idle.runs.ListRuns(run_pb2.ListRunsRequest(status="queued"))
+    assert page.total == 1
+    view = await idle.runs.GetRunRecovery(run_pb2.GetRunRecoveryRequest(run_id=result.run_id))
+    assert (view.replay_context.can_continue, view.replay_context.resume_input) == (False, "hi")
+    cancelled = await idle.runs.CancelRun(run_pb2.CancelRunRequest(run_id=result.run_id))
+    assert cancelled.status == "cancelled"
+    assert not (await idle.queue.ListQueue(queue_pb2.ListQueueRequest())).jobs
+
+
+async def test_an_api_without_worker_waits_for_one(settings, code, tmp_path) -> None:
+    async for opened in open_service(settings, tmp_path, works=True, executes=False):
+        result = await opened.runs.CreateRun(create(spec=function_spec("note")))
+        assert (result.status, result.output_text) == ("completed", "hi.")
+
+
+async def test_a_queue_that_is_full_refuses(settings, code, tmp_path) -> None:
+    full = replace(settings, queue_depth_max=2)
+    async for opened in open_service(full, tmp_path, works=False, executes=False):
+        for _ in range(2):
+            await opened.runs.CreateRun(create(spec=function_spec("note"), async_mode=True))
+        code_, error = await failure(
+            opened.runs.CreateRun(create(spec=function_spec("note"), async_mode=True))
+        )
+        assert (code_, error["error"], error["http"]) == (Code.UNAVAILABLE, "queue_full", 503)
+        assert (error["queue_depth"], error["limit"]) == (2, 2)
+
+
+async def test_a_restart_goes_on_after_the_last_committed_step(settings, code, tmp_path) -> None:
+    """The first process is dropped while step two runs, as a crash would drop it."""
+    spec = function_spec("note", "gated", "number")
+    async for first in open_service(settings, tmp_path):
+        result = await first.runs.CreateRun(create(spec=spec, async_mode=True))
+        deadline = time.monotonic() + 10
+        while not (await get(first, result.run_id)).visited_steps:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+    assert [path for path, _, _ in code.CALLS] == ["note#1"]
+    code.GATE.set()
+    async for second in open_service(settings, tmp_path):
+        run = await until_status(second, result.run_id, "completed")
+        assert (run.output_text, run.attempt) == ("42", 2)
+        kinds = [c.type for c in (await checkpoints_of(second, run.run_id)).checkpoints]
+        assert kinds == ["run_started", *["step_completed"] * 3, "run_completed"]
+    assert [path for path, _, _ in code.CALLS] == ["note#1"]
+
+
+async def test_a_failed_run_is_continued_and_repeats_no_step(service, code) -> None:
+    spec = function_spec("note", "broken", "number")
+    failed = await service.runs.CreateRun(create(spec=spec))
+    assert failed.status == "failed"
+    code.broken.__code__ = (lambda text: text + "!").__code__
+    call = service.runs.ContinueRun(run_pb2.ContinueRunRequest(run_id=failed.run_id))
+    result = await call
+    assert (result.status, result.output_text) == ("completed", "42")
+    assert not result.HasField("error")
+    assert [path for path, _, _ in code.CALLS] == ["note#1"]
+    kinds = [c.type for c in (await checkpoints_of(service, failed.run_id)).checkpoints]
+    assert kinds == [
+        "run_started",
+        "step_completed",
+        "step_failed",
+        "run_failed",
+        "replay_context",
+        "step_completed",
+        "step_completed",
+        "run_completed",
+    ]
+    code_, error = await failure(
+        service.runs.ContinueRun(run_pb2.ContinueRunRequest(run_id=failed.run_id))
+    )
+    assert (code_, error["error"], error["status"]) == (
+        Code.FAILED_PRECONDITION,
+        "run_state_conflict",
+        "completed",
+    )
+
+
+async def test_of_many_continues_one_is_taken(service, code) -> None:
+    failed = await service.runs.CreateRun(create(spec=function_spec("broken")))
+    calls = [
+        service.runs.ContinueRun(run_pb2.ContinueRunRequest(run_id=failed.run_id))
+        for _ in range(16)
+    ]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    kinds = [c.type for c in (await checkpoints_of(service, failed.run_id)).checkpoints]
+    taken = [answer for answer in answers if not isinstance(answer, BaseException)]
+    assert kinds.count("replay_context") == len(taken) >= 1
+
+
+async def test_a_deadline_ends_a_run_that_waits(service) -> None:
+    paused = await service.runs.CreateRun(create(spec=human_spec(), timeout_seconds=1))
+    run = await until_status(service, paused.run_id, "timed_out")
+    assert run.error.type == "run_timed_out"
+    listed = await service.tasks.ListHumanTasks(human_task_pb2.ListHumanTasksRequest())
+    assert not listed.tasks
+
+
+async def test_a_deadline_interrupts_a_step(service) -> None:
+    started = time.monotonic()
+    result = await service.runs.CreateRun(create(spec=function_spec("waits"), timeout_seconds=1))
+    assert result.status == "timed_out"
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("on_timeout", "status", "output"),
+    [("fail", "expired", ""), ("continue", "completed", "Final answer: hi")],
+)
+async def test_a_question_that_nobody_answers(service, on_timeout, status, output) -> None:
+    spec = human_spec(timeout_seconds=1, on_timeout=on_timeout)
+    paused = await service.runs.CreateRun(create(spec=spec))
+    run = await until_status(service, paused.run_id, status)
+    assert run.output_text == output
+    if status == "expired":
+        assert run.error.type == "human_task_expired"
+
+
+async def test_an_escalated_question_waits_on_and_can_be_answered_late(service) -> None:
+    spec = human_spec(timeout_seconds=1, on_timeout="escalate")
+    paused = await service.runs.CreateRun(create(spec=spec))
+    name = human_task_pb2.GetHumanTaskRequest(continuation_id=paused.continuation_id)
+    deadline = time.monotonic() + 10
+    while True:
+        task = data(await service.tasks.GetHumanTask(name))
+        if "escalated_at" in task["request"]["metadata"]:
+            break
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+    assert task["request"]["metadata"]["original_expires_at"] == pytest.approx(task["expires_at"])
+    answered = await service.tasks.ResumeHumanTask(
+        human_task_pb2.ResumeHumanTaskRequest(
+            continuation_id=paused.continuation_id,
+            request_id=task["request"]["id"],
+            decision="approved",
+        )
+    )
+    assert answered.status == "completed"
+
+
+async def test_the_timeline_and_the_difference(service) -> None:
+    done = await service.runs.CreateRun(create(spec=function_spec("note", "number")))
+    replay = await service.runs.GetRunReplay(run_pb2.GetRunReplayRequest(run_id=done.run_id))
+    assert [item.sequence for item in replay.timeline] == [1, 2, 3, 4]
+    assert [item.status for item in replay.timeline][-1] == "completed"
+    diff = await service.runs.DiffCheckpoints(run_pb2.DiffCheckpointsRequest(run_id=done.run_id))
+    assert (diff.from_checkpoint.sequence, diff.to_checkpoint.sequence) == (3, 4)
+    assert diff.change_count == len(diff.added) + len(diff.removed) + len(diff.changed) > 0
+    changed = {item["path"] for item in data(diff)["changed"]}
+    assert "state.status" in changed
+    for numbers, reason in (
+        ({"from_sequence": 9}, "not_found"),
+        ({"from_sequence": 2, "to_sequence": 2}, "invalid_request"),
+        ({"to_sequence": 0}, "validation_error"),
+    ):
+        _, error = await failure(
+            service.runs.DiffCheckpoints(
+                run_pb2.DiffCheckpointsRequest(run_id=done.run_id, **numbers)
+            )
+        )
+        assert error["error"] == reason
+
+
+async def test_retention_removes_ended_runs_only(settings, code, tmp_path) -> None:
+    ages = RetentionSettings(ages={Kept.RUNS: timedelta(0)}, batch=1)
+    async for opened in open_service(replace(settings, retention=ages), tmp_path):
+        done = await opened.runs.CreateRun(create(spec=function_spec("note")))
+        waits = await opened.runs.CreateRun(create(spec=human_spec()))
+        answer = await opened.maintenance.PruneRetention(maintenance_pb2.PruneRetentionRequest())
+        assert dict(answer.counts) == {"runs": 1}
+        _, error = await failure(get(opened, done.run_id))
+        assert error["error"] == "not_found"
+        assert (await get(opened, waits.run_id)).status == "blocked"
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 31_536_001])
+async def test_a_timeout_out_of_its_bounds_is_refused(service, seconds) -> None:
+    _, error = await failure(
+        service.runs.CreateRun(create(spec=function_spec("note"), timeout_seconds=seconds))
+    )
+    assert error["fields"][0]["field"] == "timeout_seconds"
