@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from kneo_grpc.api.call import Call, set_call
 from kneo_grpc.api.convert.fields import canonical
 from kneo_grpc.api.messages import requests
+from kneo_grpc.app.loops import duties
 from kneo_grpc.app.settings import environment, read_settings
 from kneo_grpc.app.wiring import Platform, build_platform
 from kneo_grpc.domain.errors import InvalidInput
@@ -23,8 +24,9 @@ LOCAL = Principal(name="local", roles=frozenset({"admin"}), scopes=frozenset({"*
 class LocalPlatform:
     """The service's methods as coroutines from dicts to dicts. Raises KneoError."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Platform, idempotency_key: str | None = None) -> None:
         self._servicers = platform.servicers()
+        self._idempotency_key = idempotency_key
 
     async def create_run(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """As POST /v1/runs."""
@@ -138,7 +140,7 @@ class LocalPlatform:
             request = ParseDict(given, requests()[request_type]())
         except ParseError as error:
             raise InvalidInput(str(error)) from error
-        set_call(Call(principal=LOCAL, request_id="local"))
+        set_call(Call(principal=LOCAL, request_id="local", idempotency_key=self._idempotency_key))
         answering: Awaitable[Message] = method(request, _Context())
         answer = await answering
         data = canonical(
@@ -159,12 +161,16 @@ class _Context:
 
 @contextlib.asynccontextmanager
 async def open_local(
-    state_path: Path | None = None, *, spec_root: Path | None = None
+    state_path: Path | None = None,
+    *,
+    spec_root: Path | None = None,
+    idempotency_key: str | None = None,
 ) -> AsyncIterator[LocalPlatform]:
     """Open the platform on this folder's SQLite file, or on what the environment names.
 
     spec_root: folder that spec paths are confined to; the file system's root when None, because the
-    caller's own files are the caller's to read. The project folder's own modules may be imported.
+    caller's own files are the caller's to read. idempotency_key: of the calls that take one. The
+    project folder's own modules may be imported.
     """
     settings = read_settings(environment())
     settings = replace(
@@ -176,6 +182,7 @@ async def open_local(
     platform = build_platform(settings, exclusive=False)
     await platform.start()
     try:
-        yield LocalPlatform(platform)
+        async with duties(platform, works=False):
+            yield LocalPlatform(platform, idempotency_key)
     finally:
         await platform.stop()

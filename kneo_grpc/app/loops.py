@@ -21,14 +21,14 @@ STORE_PAUSE = timedelta(milliseconds=500)
 
 @contextlib.asynccontextmanager
 async def duties(platform: Platform, *, works: bool) -> AsyncIterator[None]:
-    """Keep a platform's background duties going. works: take queued runs and due jobs too."""
+    """Keep a platform's background duties going. works: take queued runs too."""
     loops = [
         _every(platform, platform.settings.lease / 3, "heartbeat", _heartbeat(platform)),
         _every(platform, WATCH, "watch", _watch(platform)),
+        _every(platform, TIMERS, "timers", platform.timers.run_once),
     ]
     if works:
         loops.append(_work(platform))
-        loops.append(_every(platform, TIMERS, "timers", platform.timers.run_once))
         if platform.settings.retention.ages:
             loops.append(_every(platform, RETENTION, "retention", platform.retention.run_once))
     tasks = [asyncio.create_task(loop) for loop in loops]

@@ -55,20 +55,20 @@ async def serve(settings: Settings, options: ServeOptions) -> None:
             await envoy.start()
             stack.push_async_callback(envoy.stop)
             await stack.enter_async_context(_background(envoy.supervise()))
+        if not options.worker and not settings.database_url:
+            logger.warning("no run will be executed: no worker can share a SQLite file")
         logger.info("service ready", extra=where(options))
         await stop.wait()
         logger.info("service stops")
-        await _drain(platform, server, settings)
+        await _drain(platform, server)
     logger.info("service stopped")
 
 
-async def _drain(platform: Platform, server: ApiServer, settings: Settings) -> None:
+async def _drain(platform: Platform, server: ApiServer) -> None:
     """Be not ready, take no new run, let those under way end."""
     platform.health.drain()
     await server.set_serving(serving=False)
-    left = await platform.legs.drain(settings.shutdown_timeout)
-    if left:
-        logger.warning("runs interrupted by the shutdown", extra={"count": left})
+    await platform.drain()
 
 
 def gateway_settings(

@@ -89,15 +89,17 @@ class Platform:
 
     async def stop(self) -> None:
         """Let runs under way end or pause, then disconnect."""
+        await self.drain()
+        await self.store.stop()
+
+    async def drain(self) -> None:
+        """Take no new run, let those under way end or pause, and give back what is left, so that
+        other processes need not wait for this one's leases.
+        """
         self.health.drain()
         left = await self.legs.drain(self.settings.shutdown_timeout)
         if left:
             logger.warning("runs interrupted by the shutdown", extra={"count": left})
-        await self._give_back()
-        await self.store.stop()
-
-    async def _give_back(self) -> None:
-        """Let other processes take at once what this one holds; else they wait for its lease."""
         owner = self.legs.lease.owner
         try:
             held = await self.queue.held_runs(owner)
@@ -177,6 +179,7 @@ def build_platform(
         idempotency=idempotency,
         clock=clock,
         ids=ids,
+        executes=executes,
     )
     recovery = Recovery(
         store=store,

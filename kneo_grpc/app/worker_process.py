@@ -48,7 +48,5 @@ async def work(settings: Settings) -> None:
         logger.info("worker ready", extra=facts)
         await stop.wait()
         logger.info("worker stops")
-        left = await platform.legs.drain(settings.shutdown_timeout)
-        if left:
-            logger.warning("runs interrupted by the shutdown", extra={"count": left})
+        await platform.drain()
     logger.info("worker stopped")

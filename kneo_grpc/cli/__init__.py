@@ -2,6 +2,7 @@
 
 import io
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -75,4 +76,7 @@ def main() -> None:
         # A model may say what the terminal's encoding cannot.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    # A project's own steps and tools lie beside its specs, as with `python -m`.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
     app(prog_name="kneo")

@@ -106,7 +106,7 @@ async def open_backend(session: Session) -> AsyncIterator[Backend]:
         # The whole platform, with its database; work through a service does without.
         from kneo_grpc.app.local import open_local
 
-        async with open_local() as platform:
+        async with open_local(idempotency_key=session.idempotency_key) as platform:
             yield platform
         return
     address, api_key = connection

@@ -2,13 +2,16 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kneo_grpc.cli import show
 from kneo_grpc.cli.backend import Backend, Json
 from kneo_grpc.cli.session import Session, in_session, told_failures
+
+if TYPE_CHECKING:
+    from kneo_grpc.app.maintenance_command import Copied
 
 app = typer.Typer(
     help="Do now what workers do by themselves; back the database up.", no_args_is_help=True
@@ -59,11 +62,11 @@ def backup(
     from kneo_grpc.app.maintenance_command import run_backup
 
     with told_failures():
-        size = run_backup(destination)
+        copied = run_backup(destination)
     if as_json:
-        show.as_json({"destination": str(destination), "bytes_copied": size})
+        show.as_json(_facts(copied))
     else:
-        show.line(f"Wrote {destination} ({size:,} bytes).")
+        show.line(f"Wrote {destination} ({copied.size:,} bytes).")
 
 
 @app.command("restore")
@@ -82,11 +85,19 @@ def restore(
     from kneo_grpc.app.maintenance_command import run_restore
 
     with told_failures():
-        size = run_restore(source)
+        copied = run_restore(source)
     if as_json:
-        show.as_json({"source": str(source), "bytes_copied": size})
+        show.as_json(_facts(copied))
     else:
-        show.line(f"Restored {source} ({size:,} bytes).")
+        show.line(f"Restored {copied.destination} from {source} ({copied.size:,} bytes).")
+
+
+def _facts(copied: "Copied") -> Json:
+    return {
+        "source": str(copied.source),
+        "destination": str(copied.destination),
+        "bytes_copied": copied.size,
+    }
 
 
 def _prune(session: Session, act: Callable[[Backend], Awaitable[Json]]) -> Json:

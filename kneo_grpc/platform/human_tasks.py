@@ -36,7 +36,7 @@ from kneo_grpc.engine.messages import Decision as EngineDecision
 from kneo_grpc.engine.messages import HumanAnswered
 from kneo_grpc.platform.decisions import ChangeWriter, state_after
 from kneo_grpc.platform.idempotency import Idempotency
-from kneo_grpc.platform.legs import Legs, numbered, with_key
+from kneo_grpc.platform.legs import Legs, numbered, queued, with_key
 from kneo_grpc.platform.runs import CallResult, Runs
 from kneo_grpc.platform.specs import Specs
 from kneo_grpc.ports.clock import Clock, IdSource
@@ -59,6 +59,7 @@ class HumanTasks:
         idempotency: Idempotency,
         clock: Clock,
         ids: IdSource,
+        executes: bool,
     ) -> None:
         self._store = store
         self._specs = specs
@@ -68,6 +69,7 @@ class HumanTasks:
         self._idempotency = idempotency
         self._clock = clock
         self._ids = ids
+        self._executes = executes
 
     async def list(self, where: HumanTaskFilter, page: PageRequest) -> Page[HumanTask]:
         """Return a page of the tasks that wait."""
@@ -87,7 +89,8 @@ class HumanTasks:
         answer: HumanDecision,
         idempotency_key: str | None = None,
     ) -> CallResult:
-        """Record a decision and let the run go on, here; wait for it as a create does.
+        """Record a decision and let the run go on, here or by a worker; wait for it as a create
+        does.
 
         Of several decisions on one task, sent at once or later, exactly one is taken.
         """
@@ -98,11 +101,18 @@ class HumanTasks:
         task = await self.get(continuation_id)
         run = await self._runs.get(task.run_id)
         self._check(task, run, answer)
-        self._legs.check_capacity()
+        if self._executes:
+            self._legs.check_capacity()
         change, decision = await self._decide(task, run, answer, actor=caller.name)
+        if not self._executes:
+            change = queued(change)
         change, key = with_key(change, use.record)
-        plan = await self._specs.plan(run.plan_digest)
-        outcome, leg = await self._legs.launch(change, plan, decision, key=key)
+        leg = None
+        if self._executes:
+            plan = await self._specs.plan(run.plan_digest)
+            outcome, leg = await self._legs.launch(change, plan, decision, key=key)
+        else:
+            (outcome,) = await self._store.commit([change])
         if outcome.kind is OutcomeKind.EXISTS:
             use = await self._idempotency.use(caller.name, SCOPE, idempotency_key, request)
             assert use.replay is not None
@@ -110,7 +120,11 @@ class HumanTasks:
         if not outcome.applied:
             raise _taken(await self.get(continuation_id), await self._runs.get(task.run_id))
         run = numbered(change, outcome)
-        return CallResult(run=await self._runs.settled(run.id, leg) if leg else run)
+        if leg is not None:
+            run = await self._runs.settled(run.id, leg)
+        elif run.status is RunStatus.QUEUED:
+            run = await self._runs.rested(run.id)
+        return CallResult(run=run)
 
     def _check(self, task: HumanTask, run: Run, answer: HumanDecision) -> None:
         """Raise what speaks against the decision."""
@@ -136,18 +150,17 @@ class HumanTasks:
         event_type: str,
         facts: Mapping[str, Any],
     ) -> bool:
-        """Decide a task in the service's own name, past its deadline; the run goes on here.
+        """Decide a task in the service's own name, past its deadline; a worker lets the run go on.
 
         Return False when somebody else ended the task or the run meanwhile.
         """
         run = await self._runs.get(task.run_id)
         if run.status is not RunStatus.BLOCKED:
             return False
-        change, decision = await self._decide(
+        change, _ = await self._decide(
             task, run, answer, actor=None, event_type=event_type, facts=facts
         )
-        plan = await self._specs.plan(run.plan_digest)
-        outcome, _ = await self._legs.launch(change, plan, decision)
+        (outcome,) = await self._store.commit([queued(change)])
         return outcome.applied
 
     async def restate(

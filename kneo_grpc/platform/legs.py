@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from kneo_grpc.domain.change import Change, ExpectAttempt, IdempotencyRecord, Outcome, OutcomeKind
+from kneo_grpc.domain.change import (
+    Change,
+    ExpectAttempt,
+    IdempotencyRecord,
+    JobKind,
+    Outcome,
+    OutcomeKind,
+)
 from kneo_grpc.domain.data import to_data
 from kneo_grpc.domain.errors import LeaseLost, QueueFull, StoreUnavailable
 from kneo_grpc.domain.ids import RunId
@@ -343,6 +350,17 @@ def numbered(change: Change, outcome: Outcome) -> Run:
         event_sequence=outcome.event_sequence,
         checkpoint_sequence=outcome.checkpoint_sequence,
     )
+
+
+def queued(change: Change) -> Change:
+    """Leave to a worker what a Change would have this process execute."""
+    if change.run.status is not RunStatus.RUNNING:
+        return change
+    jobs = tuple(
+        replace(job, lease_owner=None, lease_for=None) if job.kind is JobKind.RUN else job
+        for job in change.jobs
+    )
+    return replace(change, run=replace(change.run, status=RunStatus.QUEUED), jobs=jobs)
 
 
 def response_of(change: Change) -> dict[str, Any]:

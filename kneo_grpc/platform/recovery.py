@@ -14,7 +14,7 @@ from kneo_grpc.engine.messages import Decision as EngineDecision
 from kneo_grpc.engine.state import State
 from kneo_grpc.platform.decisions import ChangeWriter, state_after
 from kneo_grpc.platform.idempotency import Idempotency
-from kneo_grpc.platform.legs import Legs, numbered, with_key
+from kneo_grpc.platform.legs import Legs, numbered, queued, with_key
 from kneo_grpc.platform.runs import CallResult, Runs
 from kneo_grpc.platform.specs import Specs
 from kneo_grpc.ports.store import Store
@@ -152,17 +152,6 @@ class Recovery:
 def can_go_on(state: State) -> bool:
     """Tell whether a failed run's state holds something to go on with."""
     return bool(state.interrupted) or not state.frames
-
-
-def queued(change: Change) -> Change:
-    """Leave to a worker what a Change would have this process execute."""
-    if change.run.status is not RunStatus.RUNNING:
-        return change
-    jobs = tuple(
-        replace(job, lease_owner=None, lease_for=None) if job.kind is JobKind.RUN else job
-        for job in change.jobs
-    )
-    return replace(change, run=replace(change.run, status=RunStatus.QUEUED), jobs=jobs)
 
 
 def _moved_on(run: Run) -> RunStateConflict:

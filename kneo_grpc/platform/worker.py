@@ -97,6 +97,10 @@ class Worker:
             claims = await self._claim(1, suspects=True)
         if not claims:
             claims = await self._claim(room, suspects=False)
+        if claims and self._legs.draining:
+            ids = [claim.run.id for claim in claims]
+            await self._queue.postpone(self._legs.lease.owner, ids, timedelta(0))
+            return WorkReport(postponed=len(ids))
         outcomes = await asyncio.gather(*(self._take(claim) for claim in claims))
         return WorkReport(
             started=outcomes.count("started"),

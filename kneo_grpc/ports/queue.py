@@ -71,7 +71,7 @@ class Queue(Protocol):
         """Give runs back that this process leased and cannot execute; due again after delay."""
 
     async def drop_job(self, job: DueJob) -> None:
-        """Remove a job that has nothing left to do."""
+        """Remove a job that has nothing left to do; one that was put anew meanwhile stays."""
 
     async def held_runs(self, owner: str) -> frozenset[RunId]:
         """Return the runs whose job `run` this process holds, whether or not the lease expired."""

@@ -89,7 +89,8 @@ class WorkReader(Reader):
 
     async def drop_job(self, job: DueJob) -> None:
         """Remove a job."""
-        await self._claim("job_drop", job.run_id, job.kind.value, job.subject)
+        due_at = self._encode_instant(job.due_at)
+        await self._claim("job_drop", job.run_id, job.kind.value, job.subject, due_at)
 
     async def held_runs(self, owner: str) -> frozenset[RunId]:
         """Return the runs whose job this process holds."""

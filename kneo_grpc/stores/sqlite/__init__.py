@@ -1,6 +1,6 @@
 """The store on SQLite."""
 
-from kneo_grpc.stores.sqlite.copies import restore
+from kneo_grpc.stores.sqlite.copies import backup, restore
 from kneo_grpc.stores.sqlite.store import SqliteStore
 
-__all__ = ["SqliteStore", "restore"]
+__all__ = ["SqliteStore", "backup", "restore"]

@@ -14,6 +14,7 @@ from kneo_grpc.stores.sqlite.connect import free_lock, open_reader, take_lock
 from kneo_grpc.stores.statements import load_statements
 
 _PATIENCE = timedelta(seconds=5)
+_LOGS = ("-wal", "-shm", "-journal")
 
 
 def backup(path: Path, destination: Path) -> int:
@@ -28,11 +29,10 @@ def backup(path: Path, destination: Path) -> int:
         )
     whole = destination.absolute()
     partial = whole.with_name(f".{whole.name}.partial")
+    _require_database(path)
     try:
         whole.parent.mkdir(parents=True, exist_ok=True)
-        partial.unlink(missing_ok=True)
-        # The copy holds what people and models wrote, as the original does.
-        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        _make(partial)
         with (
             contextlib.closing(open_reader(path, _PATIENCE)) as source,
             contextlib.closing(sqlite3.connect(partial, isolation_level=None)) as target,
@@ -43,8 +43,8 @@ def backup(path: Path, destination: Path) -> int:
         partial.replace(whole)
         _sync(whole.parent)
     except (sqlite3.Error, OSError) as error:
-        partial.unlink(missing_ok=True)
-        raise errors.translate(path, error) from error
+        _discard(partial)
+        raise errors.translate(whole, error) from error
     return whole.stat().st_size
 
 
@@ -52,28 +52,30 @@ def restore(copy: Path, path: Path) -> int:
     """Put a backup in the place of a file that no service uses; return its bytes.
 
     The file that was there stays beside it as `<file>.replaced`. Raises InvalidInput when the copy
-    is not a whole database of this service, StartRefused when a service uses the file.
+    is not a whole database of this service or is the file itself, StartRefused when a service uses
+    the file.
     """
     _check(copy)
     target = path.absolute()
+    if target.exists() and copy.samefile(target):
+        raise InvalidInput(f"{copy} is the database itself, not a backup of it.", field="backup")
     replaced = target.with_name(f"{target.name}.replaced")
     partial = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _locked(target):
-            partial.unlink(missing_ok=True)
+            _make(partial)
             with (
                 contextlib.closing(open_reader(copy, _PATIENCE)) as source,
                 contextlib.closing(sqlite3.connect(partial, isolation_level=None)) as whole,
             ):
                 source.backup(whole)
-            partial.chmod(0o600)
             _sync(partial)
             _set_aside(target, replaced)
             partial.replace(target)
             _sync(target.parent)
     except (sqlite3.Error, OSError) as error:
-        partial.unlink(missing_ok=True)
+        _discard(partial)
         raise errors.translate(target, error) from error
     return target.stat().st_size
 
@@ -111,22 +113,55 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _set_aside(target: Path, replaced: Path) -> None:
-    """Keep the present file under another name; leave no write-ahead log that would be read into
-    the new one.
+    """Keep the present file under another name; leave no log beside it that would be read into the
+    new one.
     """
+    logs = [target.with_name(target.name + suffix) for suffix in _LOGS]
     if not target.exists():
+        # Without their file they are of no use; SQLite itself would remove them.
+        for log in logs:
+            log.unlink(missing_ok=True)
         return
     with (
         contextlib.suppress(sqlite3.Error),  # a damaged file is set aside as it is
         contextlib.closing(sqlite3.connect(target, isolation_level=None)) as present,
     ):
         present.execute("pragma journal_mode = delete")
-    for suffix in ("-wal", "-shm"):
-        log = target.with_name(target.name + suffix)
-        if log.exists():
-            log.replace(replaced.with_name(replaced.name + suffix))
     replaced.unlink(missing_ok=True)
     os.link(target, replaced)
+    for suffix, log in zip(_LOGS, logs, strict=True):
+        kept = replaced.with_name(replaced.name + suffix)
+        kept.unlink(missing_ok=True)
+        if log.exists():
+            log.replace(kept)
+
+
+def _require_database(path: Path) -> None:
+    """Raise StoreUnavailable unless the file can be read."""
+    try:
+        with contextlib.closing(open_reader(path, _PATIENCE)) as connection:
+            connection.execute("pragma schema_version").fetchone()
+    except sqlite3.Error as error:
+        raise errors.translate(path, error) from error
+
+
+def _make(partial: Path) -> None:
+    """Make the file to write into; it will hold what people and models wrote, as the original
+    does.
+    """
+    _remove(partial)
+    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _discard(partial: Path) -> None:
+    """Remove what was not finished; where that fails too, the first failure is the one to tell."""
+    with contextlib.suppress(OSError):
+        _remove(partial)
+
+
+def _remove(partial: Path) -> None:
+    for suffix in ("", *_LOGS):
+        partial.with_name(partial.name + suffix).unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -42,22 +42,20 @@ class Writer:
         """
         return self._transaction(lambda: [self._run(name, *arguments) for name in names][-1])
 
-    def claim(self, *arguments: Any) -> list[dict[str, Any]]:
+    def claim(
+        self, owner: str, lease_for: int, limit: int, suspects_from: int, suspects: bool
+    ) -> list[dict[str, Any]]:
         """Lease jobs of runs and set the runs running; return each run's columns, `claims` and
         `since`, the longest waiting first.
         """
 
         def take() -> list[dict[str, Any]]:
-            leased = self._run("run_claim", *arguments)
-            leased.sort(key=lambda row: row["since"])
-            return [
-                {
-                    **dict(self._run("run_take", row["run_id"])[0]),
-                    "claims": row["claims"],
-                    "since": row["since"],
-                }
-                for row in leased
-            ]
+            taken = []
+            for ready in self._run("run_ready", limit, suspects_from, suspects):
+                (lease,) = self._run("run_claim", owner, lease_for, ready["run_id"])
+                (run,) = self._run("run_take", ready["run_id"])
+                taken.append({**dict(run), "claims": lease["claims"], "since": ready["since"]})
+            return sorted(taken, key=lambda run: run["since"])
 
         return self._transaction(take)
 

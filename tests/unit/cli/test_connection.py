@@ -45,7 +45,7 @@ def service():
 
 @pytest.fixture
 def local(monkeypatch):
-    """What open_local gives; a list of the state paths that it was opened with."""
+    """What open_local gives; a list of the keys that it was opened with."""
     opened = []
     module = types.ModuleType("kneo_grpc.app.local")
 
@@ -54,8 +54,8 @@ def local(monkeypatch):
             return {"run_id": run_id, "status": "completed"}
 
     @asynccontextmanager
-    async def open_local(state_path=None):
-        opened.append(state_path)
+    async def open_local(*, idempotency_key):
+        opened.append(idempotency_key)
         yield Platform()
 
     module.open_local = open_local
@@ -66,14 +66,15 @@ def local(monkeypatch):
 def test_without_a_service_the_work_is_done_here(kneo, local):
     result = kneo("runs", "get", "run_1", "--json")
     assert json.loads(result.stdout)["run_id"] == "run_1"
-    assert local == [None]
+    kneo("runs", "get", "run_1", env={"KNEO_SERV_IDEMPOTENCY_KEY": "mine"})
+    assert local == [None, "mine"]
 
 
 def test_a_platform_that_refuses_to_start_is_told(kneo, monkeypatch):
     module = types.ModuleType("kneo_grpc.app.local")
 
     @asynccontextmanager
-    async def open_local(state_path=None):
+    async def open_local(**_):
         raise StartRefused("another process holds the file")
         yield
 

@@ -3,11 +3,14 @@
 import json
 import sys
 import types
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from kneo_grpc.domain.errors import Forbidden, InvalidInput, StartRefused
 
+FACTS = {"source": "a.sqlite", "destination": "b.sqlite", "bytes_copied": 12_288}
 TASKS = {"counts": {"expired": 1, "escalated": 0, "continued": 2}}
 PRUNES = [
     ("prune-timed-out-runs", "prune_timed_out_runs", {"counts": {"timed_out": 3}}),
@@ -74,23 +77,28 @@ def test_retention_without_settings_says_so(kneo, backend):
 
 
 def test_a_backup_tells_its_size(kneo, commands, tmp_path):
-    calls = commands(12_288)
     path = tmp_path / "copy.sqlite"
+    copied = SimpleNamespace(source=Path("a.sqlite"), destination=Path("b.sqlite"), size=12_288)
+    calls = commands(copied)
     result = kneo("maintenance", "backup", str(path))
     assert (result.exit_code, result.stdout) == (0, f"Wrote {path} (12,288 bytes).\n")
     as_json = json.loads(kneo("maintenance", "backup", str(path), "--json").stdout)
-    assert as_json == {"destination": str(path), "bytes_copied": 12_288}
+    assert as_json == FACTS
     assert calls == [path, path]
 
 
 def test_a_restore_tells_its_size(kneo, commands, tmp_path):
-    calls = commands(12_288)
     path = tmp_path / "copy.sqlite"
+    copied = SimpleNamespace(source=Path("a.sqlite"), destination=Path("b.sqlite"), size=12_288)
+    calls = commands(copied)
     path.touch()
     result = kneo("maintenance", "restore", str(path))
-    assert (result.exit_code, result.stdout) == (0, f"Restored {path} (12,288 bytes).\n")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        f"Restored b.sqlite from {path} (12,288 bytes).\n",
+    )
     as_json = json.loads(kneo("maintenance", "restore", str(path), "--json").stdout)
-    assert as_json == {"source": str(path), "bytes_copied": 12_288}
+    assert as_json == FACTS
     assert calls == [path, path]
 
 

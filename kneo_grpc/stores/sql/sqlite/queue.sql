@@ -1,25 +1,28 @@
 -- Work that waits. One writer at a time, so nothing needs to be locked.
 
--- name: run_claim
--- Leases the jobs of runs that are ready.
+-- name: run_ready
+-- The runs to lease, the longest due first, and since when each of them waits.
 with clock as (select cast((julianday('now') - 2440587.5) * 86400000000 as integer) as now)
+select jobs.run_id, max(jobs.due_at, coalesce(jobs.lease_expires_at, jobs.due_at)) as since
+from jobs
+join runs on runs.id = jobs.run_id
+where jobs.kind = 'run'
+  and jobs.subject = ''
+  and jobs.due_at <= (select now from clock)
+  and (jobs.lease_expires_at is null or jobs.lease_expires_at <= (select now from clock))
+  and (jobs.claims >= $2) = $3
+  and runs.status in ('queued', 'running')
+order by jobs.due_at
+limit $1;
+
+-- name: run_claim
+-- Leases the job of a run that was found ready in the same transaction.
 update jobs set
   lease_owner = $1,
-  lease_expires_at = (select now from clock) + $2,
+  lease_expires_at = cast((julianday('now') - 2440587.5) * 86400000000 as integer) + $2,
   claims = claims + 1
-where kind = 'run' and subject = '' and run_id in (
-  select jobs.run_id
-  from jobs
-  join runs on runs.id = jobs.run_id
-  where jobs.kind = 'run'
-    and jobs.due_at <= (select now from clock)
-    and (jobs.lease_expires_at is null or jobs.lease_expires_at <= (select now from clock))
-    and (jobs.claims >= $4) = $5
-    and runs.status in ('queued', 'running')
-  order by jobs.due_at
-  limit $3
-)
-returning run_id, claims, due_at as since;
+where kind = 'run' and subject = '' and run_id = $3
+returning claims;
 
 -- name: run_take
 -- Sets a run running whose job was leased in the same transaction.
