@@ -44,6 +44,14 @@ def note(text):
 def broken(text):
     raise ValueError("the step broke")
 
+TRIED = []
+
+def flaky(text):
+    TRIED.append(call_context.get().attempt)
+    if len(TRIED) == 1:
+        raise ValueError("not yet")
+    return text + "!"
+
 def exits(text):
     raise SystemExit(3)
 

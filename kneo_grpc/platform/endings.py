@@ -13,8 +13,9 @@ from kneo_grpc.domain.ids import AuditId, ContinuationId, RunId
 from kneo_grpc.domain.run import TERMINAL, Run, RunStatus
 from kneo_grpc.engine.machine import decide
 from kneo_grpc.engine.messages import Ended
+from kneo_grpc.platform.changes import numbered
 from kneo_grpc.platform.decisions import ChangeWriter, state_after
-from kneo_grpc.platform.legs import Legs, numbered
+from kneo_grpc.platform.legs import Legs
 from kneo_grpc.platform.specs import Specs
 from kneo_grpc.ports.store import Store
 

@@ -11,12 +11,9 @@ from typing import Any
 from kneo_grpc.domain.change import (
     Change,
     ExpectAttempt,
-    IdempotencyRecord,
-    JobKind,
     Outcome,
     OutcomeKind,
 )
-from kneo_grpc.domain.data import to_data
 from kneo_grpc.domain.errors import LeaseLost, QueueFull, StoreUnavailable
 from kneo_grpc.domain.ids import RunId
 from kneo_grpc.domain.plan import Plan
@@ -33,6 +30,7 @@ from kneo_grpc.engine.messages import (
     WaitRetry,
 )
 from kneo_grpc.engine.state import State
+from kneo_grpc.platform.changes import Key, numbered, queued, response_of
 from kneo_grpc.platform.decisions import ChangeWriter, Lease
 from kneo_grpc.platform.steps import StepExecutor
 from kneo_grpc.ports.clock import Clock
@@ -40,16 +38,14 @@ from kneo_grpc.ports.store import Store
 
 logger = logging.getLogger("kneo_grpc.legs")
 
-Key = tuple[str, str, str]
-"""An idempotency key: principal, scope, key."""
-
 Leg = asyncio.Task[Run | None]
 """Ends with the run as it was stored when the leg ended, or None when the lease was lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegSettings:
-    """runs_max: legs at once in this process. retry_backoff: pause per attempt made so far.
+    """runs_max: legs at once in this process. retry_backoff: pause per attempt made so far; a run
+    that has nothing to do for longer than retry_here goes back to the queue meanwhile.
 
     store_retry: pause before a commit is tried again while the database does not answer.
     """
@@ -58,6 +54,7 @@ class LegSettings:
     heartbeat: timedelta = timedelta(seconds=5)
     runs_max: int = 256
     retry_backoff: timedelta = timedelta(milliseconds=250)
+    retry_here: timedelta = timedelta(seconds=5)
     store_retry: timedelta = timedelta(milliseconds=500)
 
 
@@ -141,15 +138,17 @@ class Legs:
         *,
         key: Key | None = None,
         suspect: bool = False,
+        waited: bool = False,
     ) -> Leg:
         """Drive a run whose lease this process took in the commit that led to `commands`.
 
         The task ends with the run as it was stored when the leg ended, or None when the lease was
         lost; it never raises. key: the idempotency record that ends with the leg. suspect: earlier
-        holders of the run were lost; as soon as it gets on, it is none any more.
+        holders of the run were lost; as soon as it gets on, it is none any more. waited: pauses
+        before retries that are among the commands are over.
         """
         leg = _Leg(run, plan, state, key, suspect)
-        task = asyncio.create_task(self._drive(leg, commands), name=run.id)
+        task = asyncio.create_task(self._drive(leg, commands, waited=waited), name=run.id)
         self._tasks[run.id] = task
         self._attempts[run.id] = run.attempt
         task.add_done_callback(lambda done: self._forget(run.id, done))
@@ -229,15 +228,18 @@ class Legs:
         run = numbered(change, outcome)
         return outcome, self.start(run, plan, decision.state, decision.commands, key=key)
 
-    async def _drive(self, leg: "_Leg", commands: tuple[Command, ...]) -> Run | None:
+    async def _drive(
+        self, leg: "_Leg", commands: tuple[Command, ...], *, waited: bool
+    ) -> Run | None:
         run_id = leg.run.id
         work: set[asyncio.Task[Event]] = set()
         try:
-            work |= {self._perform(leg, command) for command in commands}
+            work |= {self._perform(leg, command, waited=waited) for command in commands}
             while work:
                 done, work = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    work |= await self._follow(leg, task.result())
+                events = [task.result() for task in done]
+                while events:
+                    work |= await self._follow(leg, events.pop(), idle=not (events or work))
             return leg.run
         except LeaseLost:
             logger.info("lease lost", extra={"run_id": run_id})
@@ -252,8 +254,8 @@ class Legs:
             for task in work:
                 task.cancel()
 
-    async def _follow(self, leg: "_Leg", event: Event) -> set[asyncio.Task[Event]]:
-        """Decide, commit, and only then perform what follows."""
+    async def _follow(self, leg: "_Leg", event: Event, *, idle: bool) -> set[asyncio.Task[Event]]:
+        """Decide, commit, and only then perform what follows. idle: nothing else is under way."""
         decision = decide(leg.plan, leg.state, event)
         facts: Mapping[str, Any] = {}
         if isinstance(event, StepCompleted) and leg.plan.root(leg.state.target).implicit:
@@ -266,7 +268,10 @@ class Legs:
             expect=ExpectAttempt(leg.run.attempt),
             facts=facts,
         )
-        ends = decision.state.status is not RunStatus.RUNNING
+        pause = self._long_pause(decision) if idle else None
+        if pause is not None:
+            change = queued(change, self._settings.lease.job(change.run.updated_at + pause))
+        ends = change.run.status is not RunStatus.RUNNING
         if ends and leg.key is not None:
             change = replace(change, complete=(*leg.key, response_of(change)))
         if leg.suspect and not ends:
@@ -277,24 +282,39 @@ class Legs:
         outcome = await self._commit(change)
         leg.run = numbered(change, outcome)
         leg.state = decision.state
+        if ends:
+            return set()
         return {
             self._perform(leg, command)
             for command in decision.commands
             if isinstance(command, (RunStep, WaitRetry))
         }
 
-    def _perform(self, leg: "_Leg", command: Command) -> asyncio.Task[Event]:
+    def _long_pause(self, decision: Decision) -> timedelta | None:
+        """Return how long the run has nothing to do but to wait, when that is long."""
+        waits = [command for command in decision.commands if isinstance(command, WaitRetry)]
+        if not waits or len(waits) < len(decision.commands):
+            return None
+        pause = min(self._backoff(command) for command in waits)
+        return pause if pause > self._settings.retry_here else None
+
+    def _perform(
+        self, leg: "_Leg", command: Command, *, waited: bool = False
+    ) -> asyncio.Task[Event]:
         if isinstance(command, RunStep):
             return asyncio.create_task(self._execute(leg, command))
         assert isinstance(command, WaitRetry), "a person's answer comes from a request"
-        return asyncio.create_task(self._pause(command))
+        return asyncio.create_task(self._pause(command, timedelta(0) if waited else None))
 
     async def _execute(self, leg: "_Leg", command: RunStep) -> StepCompleted | StepFailed:
         return await self._steps.execute(leg.run.id, leg.run.attempt, leg.plan, command)
 
-    async def _pause(self, command: WaitRetry) -> RetryDue:
-        await self._clock.sleep(self._settings.retry_backoff * (command.attempt - 1))
+    async def _pause(self, command: WaitRetry, pause: timedelta | None) -> RetryDue:
+        await self._clock.sleep(self._backoff(command) if pause is None else pause)
         return RetryDue(path=command.path)
+
+    def _backoff(self, command: WaitRetry) -> timedelta:
+        return self._settings.retry_backoff * (command.attempt - 1)
 
     async def _commit(self, change: Change) -> Outcome:
         """Commit until the database answers; find out whether a commit without a reply landed."""
@@ -341,51 +361,3 @@ class _Leg:
         self.state = state
         self.key = key
         self.suspect = suspect
-
-
-def numbered(change: Change, outcome: Outcome) -> Run:
-    """Return the run of a Change that landed, with the numbers that the store gave."""
-    return replace(
-        change.run,
-        event_sequence=outcome.event_sequence,
-        checkpoint_sequence=outcome.checkpoint_sequence,
-    )
-
-
-def queued(change: Change) -> Change:
-    """Leave to a worker what a Change would have this process execute."""
-    if change.run.status is not RunStatus.RUNNING:
-        return change
-    jobs = tuple(
-        replace(job, lease_owner=None, lease_for=None) if job.kind is JobKind.RUN else job
-        for job in change.jobs
-    )
-    return replace(change, run=replace(change.run, status=RunStatus.QUEUED), jobs=jobs)
-
-
-def response_of(change: Change) -> dict[str, Any]:
-    """Return the run that a Change leaves as data, for the idempotency record of its call."""
-    run = replace(
-        change.run,
-        event_sequence=change.run.event_sequence + len(change.events),
-        checkpoint_sequence=change.run.checkpoint_sequence + len(change.checkpoints),
-    )
-    data = to_data(run)
-    assert isinstance(data, dict)
-    return data
-
-
-def with_key(
-    change: Change, record: IdempotencyRecord | None, *, ends: bool = False
-) -> tuple[Change, Key | None]:
-    """Add an idempotency record to a Change; the key is returned when the leg has to end it.
-
-    ends: the call ends with this Change though the run goes on.
-    """
-    if record is None:
-        return change, None
-    named = replace(record, run_id=change.run.id)
-    if change.run.status in (RunStatus.RUNNING, RunStatus.QUEUED) and not ends:
-        key = (record.principal, record.scope, record.key)
-        return replace(change, idempotency=named), key
-    return replace(change, idempotency=replace(named, response=response_of(change))), None

@@ -12,9 +12,10 @@ from kneo_grpc.engine.machine import decide
 from kneo_grpc.engine.messages import Continued
 from kneo_grpc.engine.messages import Decision as EngineDecision
 from kneo_grpc.engine.state import State
+from kneo_grpc.platform.changes import numbered, queued, with_key
 from kneo_grpc.platform.decisions import ChangeWriter, state_after
 from kneo_grpc.platform.idempotency import Idempotency
-from kneo_grpc.platform.legs import Legs, numbered, queued, with_key
+from kneo_grpc.platform.legs import Legs
 from kneo_grpc.platform.runs import CallResult, Runs
 from kneo_grpc.platform.specs import Specs
 from kneo_grpc.ports.store import Store

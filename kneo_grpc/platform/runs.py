@@ -23,10 +23,11 @@ from kneo_grpc.domain.run import TERMINAL, Run, RunStatus
 from kneo_grpc.engine.machine import decide
 from kneo_grpc.engine.messages import Started
 from kneo_grpc.engine.state import initial
+from kneo_grpc.platform.changes import numbered, with_key
 from kneo_grpc.platform.decisions import ChangeWriter
 from kneo_grpc.platform.endings import Ending, Endings
 from kneo_grpc.platform.idempotency import Idempotency
-from kneo_grpc.platform.legs import Legs, numbered, with_key
+from kneo_grpc.platform.legs import Legs
 from kneo_grpc.platform.specs import CompiledSpec, Specs, SpecSource
 from kneo_grpc.ports.clock import Clock, IdSource
 from kneo_grpc.ports.store import Page, PageRequest, RunFilter, Store

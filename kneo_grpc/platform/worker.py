@@ -14,9 +14,10 @@ from kneo_grpc.domain.run import Run, RunStatus
 from kneo_grpc.engine.machine import decide, open_commands
 from kneo_grpc.engine.messages import Started
 from kneo_grpc.engine.state import initial
+from kneo_grpc.platform.changes import numbered
 from kneo_grpc.platform.decisions import ChangeWriter, state_after
 from kneo_grpc.platform.endings import Ending, Endings
-from kneo_grpc.platform.legs import Legs, numbered
+from kneo_grpc.platform.legs import Legs
 from kneo_grpc.platform.specs import Specs
 from kneo_grpc.ports.clock import Clock
 from kneo_grpc.ports.queue import Claim, Queue
@@ -171,7 +172,7 @@ class Worker:
             # This process lost the lease and took the run again: the old leg must not go on.
             self._legs.interrupt(run.id)
             await asyncio.wait({self._driving[run.id]})
-        task = self._legs.start(run, plan, state, commands, suspect=claim.claims > 1)
+        task = self._legs.start(run, plan, state, commands, suspect=claim.claims > 1, waited=True)
         self._driving[run.id] = task
         if claim.claims > self._settings.suspects_from:
             self._alone = run.id

@@ -1,4 +1,6 @@
 import asyncio
+import contextlib
+import sqlite3
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -246,3 +248,53 @@ async def test_a_timeout_out_of_its_bounds_is_refused(service, seconds) -> None:
         service.runs.CreateRun(create(spec=function_spec("note"), timeout_seconds=seconds))
     )
     assert error["fields"][0]["field"] == "timeout_seconds"
+
+
+def due_now(settings) -> None:
+    """Let the time pass for which jobs wait."""
+    with contextlib.closing(sqlite3.connect(settings.state_path)) as connection:
+        connection.execute("update jobs set due_at = 0")
+        connection.commit()
+
+
+async def test_a_long_pause_before_a_retry_holds_no_lease(settings, code, tmp_path) -> None:
+    patient = replace(settings, retry_backoff=timedelta(hours=1))
+    spec = function_spec("note", "flaky", flaky={"on_error": "retry", "max_retries": 1})
+    async for opened in open_service(patient, tmp_path):
+        result = await opened.runs.CreateRun(create(spec=spec))
+        assert (result.status, result.output_text) == ("queued", "")
+        (job,) = (await opened.queue.ListQueue(queue_pb2.ListQueueRequest())).jobs
+        assert (job.run_id, job.state, job.claims) == (result.run_id, "later", 0)
+        assert not job.HasField("lease_owner")
+        assert opened.platform.legs.count == 0
+        due_now(patient)
+        run = await until_status(opened, result.run_id, "completed")
+        assert (run.output_text, run.attempt) == ("hi.!", 2)
+    assert (len(code.CALLS), code.TRIED) == (1, [1, 3])
+
+
+async def test_a_process_that_stops_gives_its_leases_back(settings, code, tmp_path) -> None:
+    async for first in open_service(settings, tmp_path):
+        result = await first.runs.CreateRun(create(spec=function_spec("gated"), async_mode=True))
+        await until_status(first, result.run_id, "running")
+    with contextlib.closing(sqlite3.connect(settings.state_path)) as connection:
+        (row,) = connection.execute("select lease_owner, claims from jobs").fetchall()
+    assert row == (None, 0)
+
+
+async def test_without_a_worker_a_decision_leaves_the_run_to_one(settings, code, tmp_path) -> None:
+    async for opened in open_service(settings, tmp_path):
+        blocked = await opened.runs.CreateRun(create(spec=human_spec()))
+    quick = replace(settings, sync_wait=timedelta(milliseconds=50))
+    async for idle in open_service(quick, tmp_path, works=False, executes=False):
+        answer = await idle.tasks.ResumeHumanTask(
+            human_task_pb2.ResumeHumanTaskRequest(
+                continuation_id=blocked.continuation_id,
+                request_id=data(blocked)["metadata"]["pending_human_request"]["request_id"],
+                decision="approved",
+            )
+        )
+        assert answer.status == "queued"
+        assert idle.platform.legs.count == 0
+    async for opened in open_service(settings, tmp_path):
+        assert (await until_status(opened, blocked.run_id, "completed")).attempt == 3

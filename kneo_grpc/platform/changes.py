@@ -1,0 +1,62 @@
+"""What use cases make of a Change beside writing it."""
+
+from dataclasses import replace
+from typing import Any
+
+from kneo_grpc.domain.change import Change, IdempotencyRecord, Job, JobKind, Outcome
+from kneo_grpc.domain.data import to_data
+from kneo_grpc.domain.run import Run, RunStatus
+
+Key = tuple[str, str, str]
+"""An idempotency key: principal, scope, key."""
+
+
+def numbered(change: Change, outcome: Outcome) -> Run:
+    """Return the run of a Change that landed, with the numbers that the store gave."""
+    return replace(
+        change.run,
+        event_sequence=outcome.event_sequence,
+        checkpoint_sequence=outcome.checkpoint_sequence,
+    )
+
+
+def queued(change: Change, job: Job | None = None) -> Change:
+    """Leave to a worker what a Change would have this process execute. job: `run` as this process
+    would hold it, where the Change has none.
+    """
+    if change.run.status is not RunStatus.RUNNING:
+        return change
+    jobs = (*change.jobs, job) if job is not None else change.jobs
+    free = tuple(
+        replace(job, lease_owner=None, lease_for=None) if job.kind is JobKind.RUN else job
+        for job in jobs
+    )
+    return replace(change, run=replace(change.run, status=RunStatus.QUEUED), jobs=free)
+
+
+def response_of(change: Change) -> dict[str, Any]:
+    """Return the run that a Change leaves as data, for the idempotency record of its call."""
+    run = replace(
+        change.run,
+        event_sequence=change.run.event_sequence + len(change.events),
+        checkpoint_sequence=change.run.checkpoint_sequence + len(change.checkpoints),
+    )
+    data = to_data(run)
+    assert isinstance(data, dict)
+    return data
+
+
+def with_key(
+    change: Change, record: IdempotencyRecord | None, *, ends: bool = False
+) -> tuple[Change, Key | None]:
+    """Add an idempotency record to a Change; the key is returned when the leg has to end it.
+
+    ends: the call ends with this Change though the run goes on.
+    """
+    if record is None:
+        return change, None
+    named = replace(record, run_id=change.run.id)
+    if change.run.status in (RunStatus.RUNNING, RunStatus.QUEUED) and not ends:
+        key = (record.principal, record.scope, record.key)
+        return replace(change, idempotency=named), key
+    return replace(change, idempotency=replace(named, response=response_of(change))), None
