@@ -24,11 +24,18 @@ from kneo_grpc.spec.validate import validate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpecSource:
-    """Where a spec comes from. spec wins over spec_path; overrides are merged over either."""
+    """Where a spec comes from. bundle (a signed one) stands alone; spec wins over spec_path.
+
+    overlays: paths of specs merged over it in order; environment: whose defaults fill what is
+    left out; overrides are merged last.
+    """
 
     spec_path: str | None = None
     spec: Mapping[str, Any] | None = None
     overrides: Mapping[str, Any] | None = None
+    environment: str | None = None
+    overlays: tuple[str, ...] = ()
+    bundle: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
