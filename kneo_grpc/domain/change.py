@@ -119,7 +119,7 @@ class IdempotencyRecord:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: it is copied by evolve
 class Change:
     """One use case's writes to one run.
 

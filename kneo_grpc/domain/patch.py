@@ -31,20 +31,33 @@ def apply(value: Any, patch: Patch) -> Any:
 
 
 def _diff(before: Any, after: Any, path: list[str], operations: Patch) -> None:
-    if _same(before, after):
+    """path: to these values; changed on the way down and restored on the way up."""
+    if before is after:
         return
-    if isinstance(before, dict) and isinstance(after, dict):
-        operations.extend(["del", [*path, key]] for key in before if key not in after)
-        for key, item in after.items():
-            if key in before:
-                _diff(before[key], item, [*path, key], operations)
-            else:
-                operations.append(["set", [*path, key], item])
-        return
-    if isinstance(before, list) and isinstance(after, list) and _starts_with(after, before):
-        operations.append(["add", path, after[len(before) :]])
-        return
-    operations.append(["set", path, after])
+    kind = type(after)
+    if type(before) is kind:
+        if kind is dict:
+            _diff_objects(before, after, path, operations)
+            return
+        if _same(before, after):
+            return
+        if kind is list and _starts_with(after, before):
+            operations.append(["add", [*path], after[len(before) :]])
+            return
+    operations.append(["set", [*path], after])
+
+
+def _diff_objects(
+    before: dict[str, Any], after: dict[str, Any], path: list[str], operations: Patch
+) -> None:
+    operations.extend(["del", [*path, key]] for key in before if key not in after)
+    for key, item in after.items():
+        if key not in before:
+            operations.append(["set", [*path, key], item])
+        elif before[key] is not item:
+            path.append(key)
+            _diff(before[key], item, path, operations)
+            path.pop()
 
 
 def _starts_with(long: list[Any], short: list[Any]) -> bool:

@@ -63,7 +63,7 @@ class PendingRequest:
     expires_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: it is copied by evolve
 class Run:
     """A run as the store gives it.
 

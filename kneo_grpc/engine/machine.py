@@ -1,7 +1,6 @@
 """The workflow machine: (plan, state, event) to Decision. Pure: no I/O, clock, random or async."""
 
-from dataclasses import replace
-
+from kneo_grpc.domain.data import evolve
 from kneo_grpc.domain.plan import Plan, StepPlan, WorkflowPlan
 from kneo_grpc.domain.run import TERMINAL, RunError, RunStatus
 from kneo_grpc.engine.kinds import KINDS
@@ -75,7 +74,7 @@ class _Machine(Turn):
     def start(self) -> None:
         if self.state.status is not RunStatus.QUEUED:
             raise EventRefused("the run was started before")
-        self.state = replace(self.state, status=RunStatus.RUNNING)
+        self.state = evolve(self.state, status=RunStatus.RUNNING)
         root = self.plan.root(self.state.target)
         self.mark("run_started", workflow=root)
         if not root.implicit:
@@ -101,7 +100,7 @@ class _Machine(Turn):
         self.note_agent("run_failed", active, error=event.message)
         retries = active.attempt - active.retries_from
         if event.retriable and retries < executed.max_retries:
-            following = replace(active, attempt=active.attempt + 1, phase="retry")
+            following = evolve(active, attempt=active.attempt + 1, phase="retry")
             self.put_active(event.path, following)
             self.note(
                 "step_retried",
@@ -127,12 +126,12 @@ class _Machine(Turn):
         self.give_up(event.path, active, event.error_type, event.message)
         if self.state.status is RunStatus.FAILED:
             # What was open stays open, so that a continue repeats no step that completed.
-            failed = replace(active, executes=active.step_id)
+            failed = evolve(active, executes=active.step_id)
             interrupted = {**before.active, event.path: failed}
-            self.state = replace(self.state, frames=before.frames, interrupted=interrupted)
+            self.state = evolve(self.state, frames=before.frames, interrupted=interrupted)
 
     def retry_due(self, path: str) -> None:
-        active = replace(self.waiting(path, "retry"), phase="running")
+        active = evolve(self.waiting(path, "retry"), phase="running")
         self.put_active(path, active)
         self.note_agent("run_started", active, input_preview=preview(active.text))
         self.mark(
@@ -146,7 +145,7 @@ class _Machine(Turn):
 
     def human_answered(self, event: HumanAnswered) -> None:
         active = self.waiting(event.path, "human")
-        self.state = replace(self.state, status=RunStatus.RUNNING)
+        self.state = evolve(self.state, status=RunStatus.RUNNING)
         workflow = self.workflow_of(active.frame)
         self.mark(
             "human_resume",
@@ -167,17 +166,17 @@ class _Machine(Turn):
     def go_on(self) -> None:
         if not self.state.frames:
             # The run failed before anything of it was executed.
-            self.state = replace(self.state, status=RunStatus.QUEUED, error=None)
+            self.state = evolve(self.state, status=RunStatus.QUEUED, error=None)
             self.start()
             return
         if not self.state.interrupted:
             raise EventRefused("no step of the run failed")
         context = {"failed_step": self.state.failed_step, "resume_input": self.state.failed_input}
         active = {
-            path: item if item.phase != "running" else replace(item, retries_from=item.attempt)
+            path: item if item.phase != "running" else evolve(item, retries_from=item.attempt)
             for path, item in self.state.interrupted.items()
         }
-        self.state = replace(
+        self.state = evolve(
             self.state,
             status=RunStatus.RUNNING,
             active=active,
@@ -206,7 +205,7 @@ class _Machine(Turn):
         error = RunError(type=event.error_type, message=event.message)
         goes_on = event.status is RunStatus.FAILED
         interrupted = self.state.active if goes_on else {}
-        self.state = replace(
+        self.state = evolve(
             self.state, status=event.status, error=error, active={}, interrupted=interrupted
         )
         self.note(
@@ -242,7 +241,7 @@ class _Machine(Turn):
             self.drop_frame(path)
             self.finish_step(path, active, output, {"workflow": workflow.name})
             return
-        self.state = replace(self.state, status=RunStatus.COMPLETED, output=output)
+        self.state = evolve(self.state, status=RunStatus.COMPLETED, output=output)
         if not workflow.implicit:
             visited = list(self.state.frames[""].visited)
             self.note(
@@ -258,7 +257,7 @@ class _Machine(Turn):
         frame = self.state.frames[frame_path]
         iteration = frame.iterations.get(step.id, 0) + 1
         self.put_frame(
-            frame_path, replace(frame, iterations={**frame.iterations, step.id: iteration})
+            frame_path, evolve(frame, iterations={**frame.iterations, step.id: iteration})
         )
         name = f"{step.id}#{iteration}"
         path = f"{frame_path}/{name}" if frame_path else name
@@ -276,7 +275,7 @@ class _Machine(Turn):
         """Have a step's code executed, whatever stands for code in its kind."""
         workflow = self.workflow_of(active.frame)
         if step.kind == "human":
-            self.put_active(path, replace(active, phase="human"))
+            self.put_active(path, evolve(active, phase="human"))
             self.note(
                 "human_intervention_requested",
                 workflow_name=workflow.name,
@@ -295,7 +294,7 @@ class _Machine(Turn):
                 )
             )
         elif step.kind == "workflow":
-            self.put_active(path, replace(active, phase="nested"))
+            self.put_active(path, evolve(active, phase="nested"))
             self.open_frame(path, step.ref, active.text)
         else:
             self.put_active(path, active)
@@ -312,7 +311,7 @@ class _Machine(Turn):
         move = KINDS[workflow.kind].proceed(workflow, self.state.frames[active.frame], step, output)
         self.put_frame(active.frame, move.frame)
         if not active.frame and not workflow.implicit:
-            self.state = replace(self.state, visited_steps=move.frame.visited)
+            self.state = evolve(self.state, visited_steps=move.frame.visited)
         facts = {"workflow_type": workflow.kind, "step_path": path, "attempt": active.attempt}
         if active.executes != active.step_id:
             facts["fallback_step"] = active.executes
@@ -356,7 +355,7 @@ class _Machine(Turn):
         if handling == "continue":
             self.finish_step(path, active, active.text, {"step_failed": True, "error": error})
         elif fallback is not None:
-            taken = replace(active, executes=fallback, attempt=1, phase="running")
+            taken = evolve(active, executes=fallback, attempt=1, phase="running")
             self.begin_code(path, taken, workflow.step(fallback))
         else:
             self.fail_frame(active, error_type, message)
@@ -372,7 +371,7 @@ class _Machine(Turn):
             self.give_up(active.frame, outer, error_type, message)
             return
         workflow = self.workflow_of("")
-        self.state = replace(
+        self.state = evolve(
             self.state,
             status=RunStatus.FAILED,
             error=RunError(type=error_type, message=message),

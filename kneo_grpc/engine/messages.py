@@ -121,7 +121,7 @@ class WaitRetry:
 Command = RunStep | AskHuman | WaitRetry
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: it is copied by evolve
 class Mark:
     """A checkpoint to write. state: as it was at that moment; path: step path, where a step is
     concerned.

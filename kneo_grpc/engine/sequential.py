@@ -1,7 +1,6 @@
 """Steps one after the other; each is given the output of the one before."""
 
-from dataclasses import replace
-
+from kneo_grpc.domain.data import evolve
 from kneo_grpc.domain.plan import StepPlan, WorkflowPlan
 from kneo_grpc.engine.move import Move
 from kneo_grpc.engine.state import Frame
@@ -14,7 +13,7 @@ def begin(workflow: WorkflowPlan, frame: Frame) -> Move:
 
 def proceed(workflow: WorkflowPlan, frame: Frame, step: StepPlan, output: str) -> Move:
     """Hand the output on to the next enabled step; after the last it is the workflow's."""
-    ended = replace(
+    ended = evolve(
         frame, text=output, visited=(*frame.visited, step.id), position=frame.position + 1
     )
     return _next(workflow, ended)
@@ -24,7 +23,7 @@ def _next(workflow: WorkflowPlan, frame: Frame) -> Move:
     position = frame.position
     while position < len(workflow.steps) and not workflow.steps[position].enabled:
         position += 1
-    frame = replace(frame, position=position)
+    frame = evolve(frame, position=position)
     if position == len(workflow.steps):
         return Move(frame=frame, output=frame.text)
     return Move(frame=frame, starts=((workflow.steps[position], frame.text),))

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from kneo_grpc.domain.data import from_data, to_data
@@ -14,7 +14,7 @@ STATE_FORMAT = 1
 """A release reads states of its own format and of the one before."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: it is copied by evolve
 class Frame:
     """A workflow that is open. text: what the next step is given; position: index of that step.
 
@@ -30,7 +30,7 @@ class Frame:
     branch_outputs: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: it is copied by evolve
 class ActiveStep:
     """A step that was started and has not ended.
 
@@ -51,7 +51,7 @@ class ActiveStep:
     iteration: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: it is copied by evolve
 class State:
     """Where a run stands.
 
@@ -74,15 +74,41 @@ class State:
     error: RunError | None = None
 
 
+_FIELDS = tuple(field.name for field in fields(State))
+_TABLES = frozenset({"frames", "active", "interrupted"})
+
+
 def initial(target: str, text: str) -> State:
     """Return the state of a run before its first event. target: workflow or agent."""
     return State(target=target, status=RunStatus.QUEUED, input=text)
 
 
-def write_state(state: State) -> dict[str, Any]:
-    """Return the state as data."""
-    data = to_data(state)
-    assert isinstance(data, dict)
+def write_state(
+    state: State, known: State | None = None, known_data: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the state as data.
+
+    known, known_data: an earlier state and its data. What did not change since is the same object
+    in both, so that the difference between the two is found without looking into it.
+    """
+    if known is None or known_data is None:
+        data = to_data(state)
+        assert isinstance(data, dict)
+        return data
+    data = {}
+    for name in _FIELDS:
+        value = getattr(state, name)
+        before = getattr(known, name)
+        if value is before:
+            data[name] = known_data[name]
+        elif name in _TABLES:
+            old = known_data[name]
+            data[name] = {
+                path: old[path] if item is before.get(path) else to_data(item)
+                for path, item in value.items()
+            }
+        else:
+            data[name] = to_data(value)
     return data
 
 

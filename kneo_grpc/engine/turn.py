@@ -1,7 +1,6 @@
 """A decision in the making."""
 
-from dataclasses import replace
-
+from kneo_grpc.domain.data import evolve
 from kneo_grpc.domain.plan import Plan, StepPlan, WorkflowPlan
 from kneo_grpc.domain.run import RunStatus
 from kneo_grpc.engine.messages import Command, Decision, EventRefused, Mark, Note, RunStep
@@ -23,11 +22,11 @@ class Turn:
         if self.state.status is RunStatus.RUNNING:
             phases = {active.phase for active in self.state.active.values()}
             if "human" in phases and not phases & {"running", "retry"}:
-                self.state = replace(self.state, status=RunStatus.BLOCKED)
+                self.state = evolve(self.state, status=RunStatus.BLOCKED)
         # The last checkpoint of a decision is what a process that takes over starts from, so it
         # holds the state with everything that the decision began.
         assert self.marks, "every event leaves a checkpoint"
-        self.marks[-1] = replace(self.marks[-1], state=self.state)
+        self.marks[-1] = evolve(self.marks[-1], state=self.state)
         return Decision(
             state=self.state,
             commands=tuple(self.commands),
@@ -66,7 +65,7 @@ class Turn:
 
     def put_frame(self, path: str, frame: Frame) -> None:
         """Open or change a frame."""
-        self.state = replace(self.state, frames={**self.state.frames, path: frame})
+        self.state = evolve(self.state, frames={**self.state.frames, path: frame})
 
     def drop_frame(self, path: str) -> None:
         """Close a frame and every frame inside it."""
@@ -76,16 +75,16 @@ class Turn:
             for key, frame in self.state.frames.items()
             if key != path and not key.startswith(inner)
         }
-        self.state = replace(self.state, frames=frames)
+        self.state = evolve(self.state, frames=frames)
 
     def put_active(self, path: str, active: ActiveStep) -> None:
         """Begin or change an active step."""
-        self.state = replace(self.state, active={**self.state.active, path: active})
+        self.state = evolve(self.state, active={**self.state.active, path: active})
 
     def drop_active(self, path: str) -> None:
         """End an active step."""
         rest = {key: active for key, active in self.state.active.items() if key != path}
-        self.state = replace(self.state, active=rest)
+        self.state = evolve(self.state, active=rest)
 
     def note(self, kind: str, **fields: object) -> None:
         """Tell a trace event."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from kneo_grpc.domain.change import Change, IdempotencyRecord, Job, JobKind, Outcome
-from kneo_grpc.domain.data import to_data
+from kneo_grpc.domain.data import evolve, to_data
 from kneo_grpc.domain.run import Run, RunStatus
 
 Key = tuple[str, str, str]
@@ -13,7 +13,7 @@ Key = tuple[str, str, str]
 
 def numbered(change: Change, outcome: Outcome) -> Run:
     """Return the run of a Change that landed, with the numbers that the store gave."""
-    return replace(
+    return evolve(
         change.run,
         event_sequence=outcome.event_sequence,
         checkpoint_sequence=outcome.checkpoint_sequence,
@@ -31,12 +31,12 @@ def queued(change: Change, job: Job | None = None) -> Change:
         replace(job, lease_owner=None, lease_for=None) if job.kind is JobKind.RUN else job
         for job in jobs
     )
-    return replace(change, run=replace(change.run, status=RunStatus.QUEUED), jobs=free)
+    return evolve(change, run=evolve(change.run, status=RunStatus.QUEUED), jobs=free)
 
 
 def response_of(change: Change) -> dict[str, Any]:
     """Return the run that a Change leaves as data, for the idempotency record of its call."""
-    run = replace(
+    run = evolve(
         change.run,
         event_sequence=change.run.event_sequence + len(change.events),
         checkpoint_sequence=change.run.checkpoint_sequence + len(change.checkpoints),
@@ -58,5 +58,5 @@ def with_key(
     named = replace(record, run_id=change.run.id)
     if change.run.status in (RunStatus.RUNNING, RunStatus.QUEUED) and not ends:
         key = (record.principal, record.scope, record.key)
-        return replace(change, idempotency=named), key
-    return replace(change, idempotency=replace(named, response=response_of(change))), None
+        return evolve(change, idempotency=named), key
+    return evolve(change, idempotency=replace(named, response=response_of(change))), None

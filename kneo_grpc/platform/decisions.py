@@ -1,12 +1,12 @@
 """From the engine's decision to the Change that lands it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from kneo_grpc.domain.change import Change, Expect, Job, JobKind
-from kneo_grpc.domain.data import to_data
+from kneo_grpc.domain.data import evolve, to_data
 from kneo_grpc.domain.human import HumanRequest, HumanTask
 from kneo_grpc.domain.ids import (
     CheckpointId,
@@ -61,14 +61,19 @@ class ChangeWriter:
         expect: Expect,
         lease: Lease | None = None,
         facts: Mapping[str, Any] | None = None,
+        before_data: Mapping[str, Any] | None = None,
     ) -> Change:
         """Return the Change for a decision on a run.
 
         run: as loaded, with the attempt that it shall have. before: the state before the decision,
-        None for a new run. lease: whoever goes on with the run, when it goes on. facts: to add to
-        run.result.
+        None for a new run; before_data: as it was written, where that is known. lease: whoever
+        goes on with the run, when it goes on. facts: to add to run.result.
         """
         now = self.clock.now()
+        if before is None:
+            base: Mapping[str, Any] = {}
+        else:
+            base = write_state(before) if before_data is None else before_data
         tasks = self._tasks(run, plan, decision, now)
         after = self._run(run, plan, decision, tasks, now, facts or {})
         asked = {task.step_path: task for task in tasks}
@@ -95,8 +100,8 @@ class ChangeWriter:
                 )
                 for note in decision.notes
             ),
-            base_state={} if before is None else write_state(before),
-            checkpoints=tuple(self._checkpoint(mark, asked, now) for mark in decision.marks),
+            base_state=base,
+            checkpoints=tuple(self._checkpoints(decision.marks, before, base, asked, now)),
             open_tasks=tuple(tasks),
             clear_jobs=frozenset(JobKind) if ended else frozenset({JobKind.RUN} if idle else ()),
             jobs=tuple(jobs),
@@ -138,8 +143,29 @@ class ChangeWriter:
             )
         return tasks
 
+    def _checkpoints(
+        self,
+        marks: tuple[Mark, ...],
+        before: State | None,
+        base: Mapping[str, Any],
+        asked: Mapping[StepPath, HumanTask],
+        now: datetime,
+    ) -> Iterator[Checkpoint]:
+        """Yield a checkpoint for each mark; each state's data shares with the one before what did
+        not change.
+        """
+        known, data = before, base
+        for mark in marks:
+            data = write_state(mark.state, known, data)
+            known = mark.state
+            yield self._checkpoint(mark, data, asked, now)
+
     def _checkpoint(
-        self, mark: Mark, asked: Mapping[StepPath, HumanTask], now: datetime
+        self,
+        mark: Mark,
+        state: Mapping[str, Any],
+        asked: Mapping[StepPath, HumanTask],
+        now: datetime,
     ) -> Checkpoint:
         metadata = dict(mark.metadata)
         if mark.type == "human_pause":
@@ -152,7 +178,7 @@ class ChangeWriter:
             step_id=mark.step_id,
             node_id=mark.node_id,
             iteration=mark.iteration,
-            state=write_state(mark.state),
+            state=state,
             metadata=metadata,
             created_at=now,
         )
@@ -180,7 +206,7 @@ class ChangeWriter:
         known = (*run.pending, *opened)
         pending = tuple(item for item in known if item.step_path in waiting)
         first = next(iter(state.active.values()), None)
-        return replace(
+        return evolve(
             run,
             status=state.status,
             output_text=state.output,

@@ -26,7 +26,6 @@ from kneo_grpc.engine.messages import (
     RetryDue,
     RunStep,
     StepCompleted,
-    StepFailed,
     WaitRetry,
 )
 from kneo_grpc.engine.state import State
@@ -234,12 +233,17 @@ class Legs:
         run_id = leg.run.id
         work: set[asyncio.Task[Event]] = set()
         try:
+            while len(commands) == 1:
+                # Most runs do one thing at a time: no task and no set is needed for that.
+                event = await self._event(leg, commands[0], waited=waited)
+                commands, waited = await self._follow(leg, event, idle=True), False
             work |= {self._perform(leg, command, waited=waited) for command in commands}
             while work:
                 done, work = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
                 events = [task.result() for task in done]
                 while events:
-                    work |= await self._follow(leg, events.pop(), idle=not (events or work))
+                    following = await self._follow(leg, events.pop(), idle=not (events or work))
+                    work |= {self._perform(leg, command) for command in following}
             return leg.run
         except LeaseLost:
             logger.info("lease lost", extra={"run_id": run_id})
@@ -254,8 +258,10 @@ class Legs:
             for task in work:
                 task.cancel()
 
-    async def _follow(self, leg: "_Leg", event: Event, *, idle: bool) -> set[asyncio.Task[Event]]:
-        """Decide, commit, and only then perform what follows. idle: nothing else is under way."""
+    async def _follow(self, leg: "_Leg", event: Event, *, idle: bool) -> tuple[Command, ...]:
+        """Decide, commit, and only then return what is to be performed. idle: nothing else is under
+        way.
+        """
         decision = decide(leg.plan, leg.state, event)
         facts: Mapping[str, Any] = {}
         if isinstance(event, StepCompleted) and leg.plan.root(leg.state.target).implicit:
@@ -267,6 +273,7 @@ class Legs:
             decision=decision,
             expect=ExpectAttempt(leg.run.attempt),
             facts=facts,
+            before_data=leg.data,
         )
         pause = self._long_pause(decision) if idle else None
         if pause is not None:
@@ -282,13 +289,12 @@ class Legs:
         outcome = await self._commit(change)
         leg.run = numbered(change, outcome)
         leg.state = decision.state
+        leg.data = change.checkpoints[-1].state
         if ends:
-            return set()
-        return {
-            self._perform(leg, command)
-            for command in decision.commands
-            if isinstance(command, (RunStep, WaitRetry))
-        }
+            return ()
+        return tuple(
+            command for command in decision.commands if isinstance(command, (RunStep, WaitRetry))
+        )
 
     def _long_pause(self, decision: Decision) -> timedelta | None:
         """Return how long the run has nothing to do but to wait, when that is long."""
@@ -301,16 +307,15 @@ class Legs:
     def _perform(
         self, leg: "_Leg", command: Command, *, waited: bool = False
     ) -> asyncio.Task[Event]:
+        return asyncio.create_task(self._event(leg, command, waited=waited))
+
+    async def _event(self, leg: "_Leg", command: Command, *, waited: bool) -> Event:
+        """Perform a command and return what came of it."""
         if isinstance(command, RunStep):
-            return asyncio.create_task(self._execute(leg, command))
+            return await self._steps.execute(leg.run.id, leg.run.attempt, leg.plan, command)
         assert isinstance(command, WaitRetry), "a person's answer comes from a request"
-        return asyncio.create_task(self._pause(command, timedelta(0) if waited else None))
-
-    async def _execute(self, leg: "_Leg", command: RunStep) -> StepCompleted | StepFailed:
-        return await self._steps.execute(leg.run.id, leg.run.attempt, leg.plan, command)
-
-    async def _pause(self, command: WaitRetry, pause: timedelta | None) -> RetryDue:
-        await self._clock.sleep(self._backoff(command) if pause is None else pause)
+        if not waited:
+            await self._clock.sleep(self._backoff(command))
         return RetryDue(path=command.path)
 
     def _backoff(self, command: WaitRetry) -> timedelta:
@@ -361,3 +366,4 @@ class _Leg:
         self.state = state
         self.key = key
         self.suspect = suspect
+        self.data: Mapping[str, Any] | None = None

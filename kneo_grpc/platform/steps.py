@@ -35,11 +35,10 @@ class StepExecutor:
         notes: list[Note] = []
         call = _Call(run_id=run_id, attempt=run_attempt + command.attempt - 1, command=command)
         try:
+            if step.timeout_seconds is None:
+                return await self._perform(plan, call, notes)
             async with asyncio.timeout(step.timeout_seconds):
-                if step.kind == "function":
-                    return await self._function(plan, call)
-                assert step.kind == "agent", f"the engine executes no {step.kind} itself"
-                return await self._agent(plan.agents[step.ref], plan, call, notes)
+                return await self._perform(plan, call, notes)
         except TimeoutError as error:
             if step.timeout_seconds is None:
                 return _failed(command, error, notes)
@@ -52,6 +51,15 @@ class StepExecutor:
             )
         except Exception as error:
             return _failed(command, error, notes)
+
+    async def _perform(
+        self, plan: Plan, call: "_Call", notes: list[Note]
+    ) -> StepCompleted | StepFailed:
+        step = call.command.step
+        if step.kind == "function":
+            return await self._function(plan, call)
+        assert step.kind == "agent", f"the engine executes no {step.kind} itself"
+        return await self._agent(plan.agents[step.ref], plan, call, notes)
 
     async def _function(self, plan: Plan, call: "_Call") -> StepCompleted:
         function = self._code.function(plan.functions[call.command.step.ref].implementation)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kneo_grpc.domain.data import evolve, to_data
 from kneo_grpc.domain.human import Decision as Choice
 from kneo_grpc.domain.plan import AgentPlan, FunctionPlan, HumanPlan, Plan, StepPlan, WorkflowPlan
 from kneo_grpc.domain.run import TERMINAL, RunStatus
@@ -24,7 +25,7 @@ from kneo_grpc.engine.messages import (
     StepFailed,
     WaitRetry,
 )
-from kneo_grpc.engine.state import State, initial, read_state, write_state
+from kneo_grpc.engine.state import ActiveStep, Frame, State, initial, read_state, write_state
 
 
 def step(name: str, kind: str = "function", **fields: object) -> StepPlan:
@@ -331,3 +332,25 @@ def test_no_event_leaves_a_terminal_state_and_no_step_completes_twice(outer, inn
     assert len(completed) == len(set(completed))
     with pytest.raises(EventRefused):
         decide(plan, state, Started())
+
+
+def test_evolve_copies_and_refuses_unknown_fields() -> None:
+    state = initial("workflow", "hi")
+    other = evolve(state, output="x")
+    assert other == replace(state, output="x")
+    assert (state.output, type(other)) == (None, type(state))
+    with pytest.raises(AttributeError, match="colour"):
+        evolve(state, colour="red")
+
+
+def test_a_state_s_data_shares_what_did_not_change() -> None:
+    frame = Frame(workflow="", text="hi", iterations={"a": 1})
+    active = ActiveStep(frame="", step_id="a", executes="a", text="hi", phase="running")
+    first = replace(initial("workflow", "hi"), frames={"": frame}, active={"a#1": active})
+    data = write_state(first)
+    second = evolve(first, active={"a#1": active, "b#1": evolve(active, step_id="b")}, output="o")
+    shared = write_state(second, first, data)
+    assert shared == write_state(second) == to_data(second)
+    assert shared["frames"] is data["frames"]
+    assert shared["active"]["a#1"] is data["active"]["a#1"]
+    assert read_state(shared) == second
