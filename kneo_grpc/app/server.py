@@ -15,6 +15,7 @@ from kneo_grpc.api.server import SERVICES, ApiServer
 from kneo_grpc.app.binding import check_binding, is_loopback
 from kneo_grpc.app.gateway import EnvoyProcess, GatewaySettings, ensure_local_certificate
 from kneo_grpc.app.loops import duties
+from kneo_grpc.app.memory import calm_collector
 from kneo_grpc.app.options import ServeOptions
 from kneo_grpc.app.settings import Settings
 from kneo_grpc.app.wiring import Platform, build_platform
@@ -57,6 +58,7 @@ async def serve(settings: Settings, options: ServeOptions) -> None:
             await stack.enter_async_context(_background(envoy.supervise()))
         if not options.worker and not settings.database_url:
             logger.warning("no run will be executed: no worker can share a SQLite file")
+        calm_collector()
         logger.info("service ready", extra=where(options))
         await stop.wait()
         logger.info("service stops")

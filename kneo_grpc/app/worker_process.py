@@ -12,6 +12,7 @@ import uvloop
 from kneo_grpc import __version__
 from kneo_grpc.app.logs import configure_logs
 from kneo_grpc.app.loops import duties
+from kneo_grpc.app.memory import calm_collector
 from kneo_grpc.app.settings import Settings, environment, quiet_grpc, read_settings
 from kneo_grpc.app.wiring import build_platform
 from kneo_grpc.domain.errors import StartRefused
@@ -45,6 +46,7 @@ async def work(settings: Settings) -> None:
         stack.push_async_callback(platform.store.stop)
         await stack.enter_async_context(duties(platform, works=True))
         facts = {"version": __version__, "concurrency": settings.worker_concurrency}
+        calm_collector()
         logger.info("worker ready", extra=facts)
         await stop.wait()
         logger.info("worker stops")

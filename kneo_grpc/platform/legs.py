@@ -83,7 +83,7 @@ class Legs:
         self._clock = clock
         self._settings = settings
         self._tasks: dict[RunId, Leg] = {}
-        self._launches: set[asyncio.Task[tuple[Outcome, Leg | None]]] = set()
+        self._launches: set[Leg] = set()
         self._attempts: dict[RunId, int] = {}
         self._draining = False
 
@@ -123,10 +123,12 @@ class Legs:
         Once begun, both are done even if the caller goes away: else the run would be leased and
         driven by nobody. Raises StoreUnavailable when it cannot be found out whether it landed.
         """
-        launch = asyncio.create_task(self._launch(change, plan, decision, key))
-        self._launches.add(launch)
-        launch.add_done_callback(self._launches.discard)
-        return await asyncio.shield(launch)
+        landed: asyncio.Future[tuple[Outcome, Leg | None]]
+        landed = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(self._carry(change, plan, decision, key, landed))
+        self._launches.add(task)
+        task.add_done_callback(self._launches.discard)
+        return await landed
 
     def start(
         self,
@@ -147,10 +149,8 @@ class Legs:
         before retries that are among the commands are over.
         """
         leg = _Leg(run, plan, state, key, suspect)
-        task = asyncio.create_task(self._drive(leg, commands, waited=waited), name=run.id)
-        self._tasks[run.id] = task
-        self._attempts[run.id] = run.attempt
-        task.add_done_callback(lambda done: self._forget(run.id, done))
+        task = asyncio.create_task(self._drive(leg, commands, waited=waited))
+        self._remember(run, task)
         return task
 
     def interrupt(self, run_id: RunId) -> None:
@@ -207,25 +207,57 @@ class Legs:
             await asyncio.wait(left)
         return len(left)
 
+    def _remember(self, run: Run, task: Leg) -> None:
+        self._tasks[run.id] = task
+        self._attempts[run.id] = run.attempt
+        task.add_done_callback(lambda done: self._forget(run.id, done))
+
     def _forget(self, run_id: RunId, task: Leg) -> None:
         if self._tasks.get(run_id) is task:
             del self._tasks[run_id]
             del self._attempts[run_id]
 
-    async def _launch(
-        self, change: Change, plan: Plan, decision: Decision, key: Key | None
-    ) -> tuple[Outcome, Leg | None]:
+    async def _carry(
+        self,
+        change: Change,
+        plan: Plan,
+        decision: Decision,
+        key: Key | None,
+        landed: "asyncio.Future[tuple[Outcome, Leg | None]]",
+    ) -> Run | None:
+        """Land a Change, tell, and drive the run if it is running."""
+        try:
+            outcome = await self._commit_new(change)
+        except Exception as error:
+            if not landed.done():
+                landed.set_exception(error)
+            return None
+        except BaseException:
+            landed.cancel()
+            raise
+        if not outcome.applied or change.run.status is not RunStatus.RUNNING:
+            if not landed.done():
+                landed.set_result((outcome, None))
+            return None
+        run = numbered(change, outcome)
+        task = asyncio.current_task()
+        assert task is not None
+        self._remember(run, task)
+        if not landed.done():
+            landed.set_result((outcome, task))
+        leg = _Leg(run, plan, decision.state, key, suspect=False)
+        leg.data = change.checkpoints[-1].state
+        return await self._drive(leg, decision.commands, waited=False)
+
+    async def _commit_new(self, change: Change) -> Outcome:
         try:
             (outcome,) = await self._store.commit([change])
         except StoreUnavailable:
-            landed = await self._landed(change)
-            if landed is None:
+            found = await self._landed(change)
+            if found is None:
                 raise
-            outcome = landed
-        if not outcome.applied or change.run.status is not RunStatus.RUNNING:
-            return outcome, None
-        run = numbered(change, outcome)
-        return outcome, self.start(run, plan, decision.state, decision.commands, key=key)
+            return found
+        return outcome
 
     async def _drive(
         self, leg: "_Leg", commands: tuple[Command, ...], *, waited: bool
