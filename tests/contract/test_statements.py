@@ -18,7 +18,7 @@ ROW_BY_ROW = {
     "audit_insert",
 }
 """What PostgreSQL does in the statement of a batch."""
-ONE_BY_ONE = {"run_take", "prune_runs_audit", "prune_checkpoints_fence"}
+ONE_BY_ONE = {"run_ready", "run_take", "prune_runs_audit", "prune_checkpoints_fence"}
 """What PostgreSQL does as a part of another statement."""
 SERVER = {"batch_history", "batch_rest", "batch_end", "run_lock", "migration_lock"} | {
     "server_durability",

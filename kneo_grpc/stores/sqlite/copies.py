@@ -55,10 +55,10 @@ def restore(copy: Path, path: Path) -> int:
     is not a whole database of this service or is the file itself, StartRefused when a service uses
     the file.
     """
-    _check(copy)
     target = path.absolute()
-    if target.exists() and copy.samefile(target):
+    if copy.exists() and target.exists() and copy.samefile(target):
         raise InvalidInput(f"{copy} is the database itself, not a backup of it.", field="backup")
+    _check(copy)
     replaced = target.with_name(f"{target.name}.replaced")
     partial = target.with_name(f".{target.name}.partial")
     try:
@@ -88,6 +88,7 @@ def _check(copy: Path) -> None:
     try:
         with contextlib.closing(open_reader(copy, _PATIENCE)) as connection:
             (verdict,) = connection.execute("pragma quick_check(1)").fetchone()
+            (page_size,) = connection.execute("pragma page_size").fetchone()
             rows = connection.execute(statements["migrations_applied"]).fetchall()
     except sqlite3.Error as error:
         raise InvalidInput(
@@ -96,6 +97,9 @@ def _check(copy: Path) -> None:
         ) from error
     if verdict != "ok":
         raise InvalidInput(f"The backup {copy} is damaged: {verdict}.", field="backup")
+    if copy.stat().st_size % page_size:
+        # SQLite takes what is missing of the last page for zeros.
+        raise InvalidInput(f"The backup {copy} is damaged: its end is missing.", field="backup")
     # Raises MigrationFailed for a backup of a newer release.
     outstanding(load_migrations("sqlite"), {row["version"]: row["checksum"] for row in rows})
 
