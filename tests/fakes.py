@@ -4,6 +4,18 @@ import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+from kneo_grpc.integrations.clock import SystemClock
+
+
+class ShiftedClock(SystemClock):
+    """The machine's clock, set wrong."""
+
+    def __init__(self, shift: timedelta) -> None:
+        self._shift = shift
+
+    def now(self) -> datetime:
+        return super().now() + self._shift
+
 
 class FakeClock:
     """Stands still unless a test moves it; whoever sleeps moves it too."""

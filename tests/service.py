@@ -28,6 +28,7 @@ from kneo_grpc.api.server import ApiServer
 from kneo_grpc.app.loops import duties
 from kneo_grpc.app.settings import Settings
 from kneo_grpc.app.wiring import Platform, build_platform
+from kneo_grpc.ports.clock import Clock
 
 CODE = """
 import asyncio, os, threading, time
@@ -129,9 +130,14 @@ def human_spec(**human: Any) -> dict[str, Any]:
 
 
 async def open_service(
-    settings: Settings, folder: Path, *, works: bool = True, executes: bool = True
+    settings: Settings,
+    folder: Path,
+    *,
+    works: bool = True,
+    executes: bool = True,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Service]:
-    platform = build_platform(settings, executes=executes)
+    platform = build_platform(settings, executes=executes, clock=clock)
     await platform.start()
     address = f"unix:{folder}/api.sock"
     server = ApiServer(

@@ -4,6 +4,7 @@ from typing import Any
 
 from kneo_grpc._gen.kneo.v1 import maintenance_pb2, maintenance_pb2_grpc
 from kneo_grpc.api.convert.queue import counts_to_pb
+from kneo_grpc.domain.change import JobKind
 from kneo_grpc.platform.retention import Retention
 from kneo_grpc.platform.timers import Timers
 
@@ -19,14 +20,14 @@ class MaintenanceServicer(maintenance_pb2_grpc.MaintenanceServiceServicer):
         self, request: maintenance_pb2.PruneTimedOutRunsRequest, context: Any
     ) -> maintenance_pb2.PruneResult:
         """See maintenance.proto."""
-        report = await self._timers.run_all()
+        report = await self._timers.run_all({JobKind.DEADLINE})
         return counts_to_pb({"timed_out": report.timed_out})
 
     async def PruneExpiredHumanTasks(
         self, request: maintenance_pb2.PruneExpiredHumanTasksRequest, context: Any
     ) -> maintenance_pb2.PruneResult:
         """See maintenance.proto."""
-        report = await self._timers.run_all()
+        report = await self._timers.run_all({JobKind.HUMAN_EXPIRY})
         return counts_to_pb(
             {
                 "expired": report.expired,

@@ -57,7 +57,10 @@ class JobKind(enum.StrEnum):
     DEAD = "dead"
     DEADLINE = "deadline"
     HUMAN_EXPIRY = "human_expiry"
-    RETRY = "retry"
+
+
+TIMED = frozenset({JobKind.DEADLINE, JobKind.HUMAN_EXPIRY})
+"""What the timers perform."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +68,16 @@ class Job:
     """Work with a due time, one per (run, kind, subject). subject: a continuation id or step path,
     "" for the run itself.
 
+    due_in: how long from the commit on, by the store's clock, so that a process whose clock is off
+    delays nothing and hurries nothing; due_at: an instant by the store's clock instead.
     lease_owner: a process that takes the job in the same commit; lease_for: how long, by the
     store's clock.
     """
 
     kind: JobKind
     subject: str = ""
-    due_at: datetime
+    due_in: timedelta = timedelta(0)
+    due_at: datetime | None = None
     lease_owner: str | None = None
     lease_for: timedelta | None = None
 

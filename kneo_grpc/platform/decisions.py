@@ -37,10 +37,10 @@ class Lease:
     owner: str
     lease_for: timedelta
 
-    def job(self, due_at: datetime) -> Job:
+    def job(self, due_in: timedelta = timedelta(0)) -> Job:
         """Return the job `run` as the holder of this lease puts it."""
         return Job(
-            kind=JobKind.RUN, due_at=due_at, lease_owner=self.owner, lease_for=self.lease_for
+            kind=JobKind.RUN, due_in=due_in, lease_owner=self.owner, lease_for=self.lease_for
         )
 
 
@@ -79,13 +79,15 @@ class ChangeWriter:
         asked = {task.step_path: task for task in tasks}
         goes_on = lease is not None and decision.state.status is RunStatus.RUNNING
         jobs = [
-            Job(kind=JobKind.HUMAN_EXPIRY, subject=task.id, due_at=task.expires_at)
+            Job(
+                kind=JobKind.HUMAN_EXPIRY, subject=task.id, due_in=task.expires_at - task.created_at
+            )
             for task in tasks
             if task.expires_at is not None
         ]
         if goes_on:
             assert lease is not None
-            jobs.append(lease.job(now))
+            jobs.append(lease.job())
         ended = decision.state.status in TERMINAL
         idle = decision.state.status is not RunStatus.RUNNING
         return Change(

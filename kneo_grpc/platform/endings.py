@@ -92,7 +92,7 @@ class Endings:
             metadata={**ending.facts, "status_before": run.status.value},
             created_at=self._writer.clock.now(),
         )
-        dead = (Job(kind=JobKind.DEAD, due_at=change.run.updated_at),) if ending.dead else ()
+        dead = (Job(kind=JobKind.DEAD),) if ending.dead else ()
         (outcome,) = await self._store.commit(
             [replace(change, close_tasks=ending.tasks, jobs=dead, audit=(record,))]
         )

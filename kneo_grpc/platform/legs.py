@@ -309,13 +309,13 @@ class Legs:
         )
         pause = self._long_pause(decision) if idle else None
         if pause is not None:
-            change = queued(change, self._settings.lease.job(change.run.updated_at + pause))
+            change = queued(change, self._settings.lease.job(pause))
         ends = change.run.status is not RunStatus.RUNNING
         if ends and leg.key is not None:
             change = replace(change, complete=(*leg.key, response_of(change)))
         if leg.suspect and not ends:
             # Taking the lease anew in the commit of a result counts the holders from one again.
-            job = self._settings.lease.job(change.run.updated_at)
+            job = self._settings.lease.job()
             change = replace(change, jobs=(*change.jobs, job))
         leg.suspect = False
         outcome = await self._commit(change)

@@ -18,7 +18,7 @@ from kneo_grpc.platform.idempotency import Idempotency
 from kneo_grpc.platform.legs import Legs
 from kneo_grpc.platform.runs import CallResult, Runs
 from kneo_grpc.platform.specs import Specs
-from kneo_grpc.ports.store import Store
+from kneo_grpc.ports.store import LoadedState, Store
 
 SCOPE = "runs:continue"
 
@@ -61,7 +61,8 @@ class Recovery:
     async def view(self, run_id: RunId) -> RecoveryView:
         """Return what is left to do in a run. Raises NotFound."""
         run = await self._runs.get(run_id)
-        state = state_after(run, await self._store.load_state(run_id))
+        loaded = await self._store.load_state(run_id)
+        state = state_after(run, loaded)
         frame = state.frames.get("")
         return RecoveryView(
             run=run,
@@ -69,7 +70,9 @@ class Recovery:
             failed_step=state.failed_step,
             next_step_index=frame.position if frame else 0,
             resume_input=_resume_input(run, state),
-            can_continue=run.status is RunStatus.FAILED and can_go_on(state),
+            can_continue=run.status is RunStatus.FAILED
+            and not _pruned(run, loaded)
+            and can_go_on(state),
             can_replay=True,  # the plan is stored with every run
         )
 
@@ -124,6 +127,12 @@ class Recovery:
             raise _moved_on(run)
         plan = await self._specs.plan(run.plan_digest)
         loaded = await self._store.load_state(run_id)
+        if _pruned(run, loaded):
+            raise RunStateConflict(
+                "the run's checkpoints have been removed, so it cannot go on",
+                run_id=run_id,
+                status=run.status.value,
+            )
         state = state_after(run, loaded)
         if loaded.checkpoint_sequence != run.checkpoint_sequence or not can_go_on(state):
             raise RunStateConflict(
@@ -153,6 +162,11 @@ class Recovery:
 def can_go_on(state: State) -> bool:
     """Tell whether a failed run's state holds something to go on with."""
     return bool(state.interrupted) or not state.frames
+
+
+def _pruned(run: Run, loaded: LoadedState) -> bool:
+    """Tell whether retention has removed the run's checkpoints."""
+    return bool(run.checkpoint_sequence) and not loaded.checkpoint_sequence
 
 
 def _moved_on(run: Run) -> RunStateConflict:

@@ -128,7 +128,7 @@ class Runs:
             )
         else:
             waiting = replace(run, status=RunStatus.QUEUED, attempt=0, started_at=None)
-            job = Job(kind=JobKind.RUN, due_at=run.created_at)
+            job = Job(kind=JobKind.RUN)
             change = Change(run=waiting, expect=ExpectNew(), jobs=(job,))
         change, key = with_key(change, use.record, ends=not here and command.queued)
         change = self._completed(change, caller, command, compiled)
@@ -178,10 +178,9 @@ class Runs:
         self, change: Change, caller: Principal, command: CreateRun, compiled: CompiledSpec
     ) -> Change:
         """Add to a create what does not depend on where the run is executed."""
-        deadline = change.run.deadline_at
         jobs = change.jobs
-        if deadline is not None and change.run.status not in TERMINAL:
-            jobs = (*jobs, Job(kind=JobKind.DEADLINE, due_at=deadline))
+        if command.timeout is not None and change.run.status not in TERMINAL:
+            jobs = (*jobs, Job(kind=JobKind.DEADLINE, due_in=command.timeout))
         return replace(
             change,
             plan=StoredPlan(digest=compiled.digest, content=compiled.content),

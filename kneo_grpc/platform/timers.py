@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from kneo_grpc.domain.change import AuditRecord, ExpectStatus, JobKind
+from kneo_grpc.domain.change import TIMED, AuditRecord, ExpectStatus, JobKind
 from kneo_grpc.domain.data import to_data
 from kneo_grpc.domain.errors import KneoError, NotFound, StoreUnavailable
 from kneo_grpc.domain.human import (
@@ -61,10 +62,10 @@ class Timers:
         self._clock = clock
         self._ids = ids
 
-    async def run_once(self) -> TimerReport:
-        """Perform a batch of due jobs."""
+    async def run_once(self, kinds: Collection[JobKind] = TIMED) -> TimerReport:
+        """Perform a batch of due jobs of these kinds."""
         lease = self._legs.lease
-        jobs = await self._queue.claim_due(lease.owner, lease.lease_for, limit=BATCH)
+        jobs = await self._queue.claim_due(lease.owner, lease.lease_for, limit=BATCH, kinds=kinds)
         outcomes = await asyncio.gather(*(self._perform(job) for job in jobs))
         return TimerReport(
             timed_out=outcomes.count("timed_out"),
@@ -73,11 +74,11 @@ class Timers:
             escalated=outcomes.count("escalated"),
         )
 
-    async def run_all(self) -> TimerReport:
-        """Perform due jobs until none is left."""
+    async def run_all(self, kinds: Collection[JobKind]) -> TimerReport:
+        """Perform due jobs of these kinds until none is left."""
         total = TimerReport()
         while True:
-            report = await self.run_once()
+            report = await self.run_once(kinds)
             if report == TimerReport():
                 return total
             total = TimerReport(

@@ -191,7 +191,10 @@ class Worker:
         refusals = self._refusals.get(run.id, 0) + 1
         self._refusals[run.id] = refusals
         if refusals < self._settings.code_limit:
-            await self._queue.postpone(lease.owner, [run.id], self._settings.code_delay)
+            # Due between two looks of this worker: due at one of them, no other would see it.
+            poll = self._settings.idle_poll
+            pause = max(self._settings.code_delay, poll) - poll / 2
+            await self._queue.postpone(lease.owner, [run.id], pause)
             return "postponed"
         del self._refusals[run.id]
         what = "; ".join(missing.values())

@@ -1,11 +1,11 @@
 """Work that waits in the store: runs to execute and jobs with a due time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from kneo_grpc.domain.change import JobKind
+from kneo_grpc.domain.change import TIMED, JobKind
 from kneo_grpc.domain.ids import RunId
 from kneo_grpc.domain.run import Run
 
@@ -63,9 +63,14 @@ class Queue(Protocol):
         """
 
     async def claim_due(
-        self, owner: str, lease_for: timedelta, *, limit: int
+        self,
+        owner: str,
+        lease_for: timedelta,
+        *,
+        limit: int,
+        kinds: Collection[JobKind] = TIMED,
     ) -> tuple[DueJob, ...]:
-        """Lease jobs that fell due of the kinds but run and dead, oldest first."""
+        """Lease jobs of these kinds that fell due, oldest first."""
 
     async def postpone(self, owner: str, run_ids: Sequence[RunId], delay: timedelta) -> None:
         """Give runs back that this process leased and cannot execute; due again after delay."""

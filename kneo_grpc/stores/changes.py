@@ -16,7 +16,7 @@ from kneo_grpc.domain.change import (
 )
 from kneo_grpc.domain.human import HumanTask
 from kneo_grpc.domain.run import Run, RunStatus, TraceEvent
-from kneo_grpc.stores.codec import InstantEncoder, dump_json, storable
+from kneo_grpc.stores.codec import DurationEncoder, InstantEncoder, dump_json, storable
 
 SNAPSHOT_EVERY = 64
 """A checkpoint whose sequence leaves 1 when divided by this keeps the whole state."""
@@ -156,9 +156,16 @@ def restated_values(task: HumanTask, instant: InstantEncoder) -> tuple[Any, ...]
     return task_id, expires_at, body
 
 
-def job_values(job: Job, instant: InstantEncoder) -> tuple[Any, ...]:
-    """Return kind, subject, due_at, lease_owner, lease_for."""
-    return (job.kind.value, job.subject, instant(job.due_at), job.lease_owner, job.lease_for)
+def job_values(job: Job, instant: InstantEncoder, duration: DurationEncoder) -> tuple[Any, ...]:
+    """Return kind, subject, due_at, due_in, lease_owner, lease_for."""
+    return (
+        job.kind.value,
+        job.subject,
+        instant(job.due_at),
+        duration(job.due_in),
+        job.lease_owner,
+        None if job.lease_for is None else duration(job.lease_for),
+    )
 
 
 def cleared_kinds(change: Change) -> list[str]:

@@ -11,6 +11,7 @@ from kneo_grpc.domain.data import to_data
 
 InstantEncoder = Callable[[datetime | None], Any]
 InstantDecoder = Callable[[Any], datetime | None]
+DurationEncoder = Callable[[timedelta], Any]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -1,22 +1,20 @@
 """The halves of a store that face workers and upkeep, the same over both databases."""
 
 import abc
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from typing import Any
 
-from kneo_grpc.domain.change import JobKind
+from kneo_grpc.domain.change import TIMED, JobKind
 from kneo_grpc.domain.ids import RunId
 from kneo_grpc.domain.run import RunStatus
 from kneo_grpc.ports.queue import Claim, DueJob, QueuedJob
 from kneo_grpc.ports.upkeep import Kept
 from kneo_grpc.stores import rows
-from kneo_grpc.stores.codec import InstantDecoder, InstantEncoder
+from kneo_grpc.stores.codec import DurationEncoder, InstantDecoder, InstantEncoder
 from kneo_grpc.stores.hints import Hints
 from kneo_grpc.stores.listing import Lists
 from kneo_grpc.stores.reading import Reader
-
-DurationEncoder = Callable[[timedelta], Any]
 
 _PRUNES = {
     Kept.CONTINUATIONS: "prune_continuations",
@@ -67,10 +65,17 @@ class WorkReader(Reader):
         )
 
     async def claim_due(
-        self, owner: str, lease_for: timedelta, *, limit: int
+        self,
+        owner: str,
+        lease_for: timedelta,
+        *,
+        limit: int,
+        kinds: Collection[JobKind] = TIMED,
     ) -> tuple[DueJob, ...]:
-        """Lease jobs of other kinds that fell due."""
-        found = await self._claim("due_claim", owner, self._encode_duration(lease_for), limit)
+        """Lease timed jobs that fell due."""
+        names = ",".join(sorted(kind.value for kind in kinds))
+        lease = self._encode_duration(lease_for)
+        found = await self._claim("due_claim", owner, lease, limit, names)
         jobs = (
             DueJob(
                 run_id=row["run_id"],

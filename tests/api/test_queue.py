@@ -11,6 +11,7 @@ import pytest
 from kneo_grpc._gen.kneo.v1 import human_task_pb2, maintenance_pb2, queue_pb2, run_pb2
 from kneo_grpc.platform.retention import RetentionSettings
 from kneo_grpc.ports.upkeep import Kept
+from tests.fakes import ShiftedClock
 from tests.service import create, data, failure, function_spec, human_spec, open_service
 
 Code = grpc.StatusCode
@@ -298,3 +299,19 @@ async def test_without_a_worker_a_decision_leaves_the_run_to_one(settings, code,
         assert idle.platform.legs.count == 0
     async for opened in open_service(settings, tmp_path):
         assert (await until_status(opened, blocked.run_id, "completed")).attempt == 3
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_process_whose_clock_is_off_hurries_and_delays_nothing(
+    settings, code, tmp_path, hours: int
+) -> None:
+    clock = ShiftedClock(timedelta(hours=hours))
+    quick = replace(settings, idle_poll=timedelta(milliseconds=50))
+    async for opened in open_service(quick, tmp_path, clock=clock):
+        call = create(spec=function_spec("note"), async_mode=True, timeout_seconds=60)
+        result = await opened.runs.CreateRun(call)
+        assert (await until_status(opened, result.run_id, "completed", seconds=5)).attempt == 1
+        waits = await opened.runs.CreateRun(create(spec=human_spec(), timeout_seconds=60))
+        late = await opened.runs.CreateRun(create(spec=human_spec(), timeout_seconds=1))
+        await until_status(opened, late.run_id, "timed_out", seconds=5)
+        assert (await get(opened, waits.run_id)).status == "blocked"

@@ -68,7 +68,7 @@ def audit(**fields: Any) -> AuditRecord:
 
 
 def job(kind: JobKind = JobKind.RUN, **fields: Any) -> Job:
-    return Job(**{"kind": kind, "due_at": NOW, **fields})
+    return Job(**{"kind": kind, **({} if "due_in" in fields else {"due_at": NOW}), **fields})
 
 
 def key_record(key: str, **fields: Any) -> IdempotencyRecord:

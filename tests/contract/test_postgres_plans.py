@@ -206,7 +206,7 @@ async def test_statements_use_their_index(
             ("p", timedelta(seconds=1), 32, 3, False),
             ("jobs_of_runs", "jobs_pkey", "runs_pkey"),
         ),
-        ("due_claim", ("p", timedelta(seconds=1), 32), ("jobs_timed", "jobs_pkey")),
+        ("due_claim", ("p", timedelta(seconds=1), 32, "deadline"), ("jobs_timed", "jobs_pkey")),
     ],
 )
 async def test_claims_walk_what_is_due(

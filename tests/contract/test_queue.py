@@ -40,7 +40,7 @@ postgres_dsn = emptied.postgres_dsn
 LONG = timedelta(seconds=60)
 BRIEF = timedelta(milliseconds=60)
 SOON = timedelta(milliseconds=250)
-TIMED = (JobKind.DEADLINE, JobKind.HUMAN_EXPIRY, JobKind.RETRY)
+TIMED = (JobKind.DEADLINE, JobKind.HUMAN_EXPIRY)
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ async def test_a_job_put_anew_counts_from_the_beginning(
 async def test_due_jobs_are_claimed_the_oldest_first_up_to_the_limit(store: Store) -> None:
     due = [ago(seconds) for seconds in (10, 50, 40, 20, 30)]
     run = make_run()
-    timed = tuple(job(JobKind.RETRY, subject=str(n), due_at=at) for n, at in enumerate(due))
+    timed = tuple(job(JobKind.HUMAN_EXPIRY, subject=str(n), due_at=at) for n, at in enumerate(due))
     await store.commit([creation(run, jobs=timed)])
     first = await store.claim_due("p1", LONG, limit=3)
     assert [(found.subject, found.due_at) for found in first] == [
@@ -266,7 +266,7 @@ async def test_runs_and_dead_runs_never_fall_due(store: Store) -> None:
     run = make_run(status=RunStatus.QUEUED)
     waiting = tuple(job(kind, subject="s", due_at=ago(10)) for kind in TIMED)
     never = (job(due_at=ago(60)), job(JobKind.DEAD, due_at=ago(60)))
-    later = job(JobKind.RETRY, subject="later", due_at=ago(-60))
+    later = job(JobKind.HUMAN_EXPIRY, subject="later", due_at=ago(-60))
     await store.commit([creation(run, jobs=(*waiting, *never, later))])
     found = await store.claim_due("p1", LONG, limit=100)
     assert sorted((due.run_id, due.kind, due.subject) for due in found) == sorted(
@@ -285,7 +285,9 @@ async def test_due_jobs_come_back_after_their_lease(store: Store, other: Store) 
 
 async def test_no_two_claimers_get_the_same_due_job(store: Store, other: Store) -> None:
     run = make_run()
-    timed = tuple(job(JobKind.RETRY, subject=f"{n:03}", due_at=ago(n + 1)) for n in range(100))
+    timed = tuple(
+        job(JobKind.HUMAN_EXPIRY, subject=f"{n:03}", due_at=ago(n + 1)) for n in range(100)
+    )
     await store.commit([creation(run, jobs=timed)])
 
     async def work(number: int) -> list[str]:
@@ -487,7 +489,7 @@ async def test_what_no_worker_shall_take_gives_no_hint(store: Store) -> None:
     leased = make_run()
     lease = job(due_at=ago(1), lease_owner="p1", lease_for=LONG)
     await store.commit([creation(leased, jobs=(lease,))])
-    await store.commit([creation(make_run(), jobs=(job(JobKind.RETRY, due_at=ago(1)),))])
+    await store.commit([creation(make_run(), jobs=(job(JobKind.HUMAN_EXPIRY, due_at=ago(1)),))])
     await store.commit([creation(make_run(), events=(event(),))])
     (refused,) = await store.commit([creation(leased, jobs=(job(due_at=ago(1)),))])
     assert refused.kind is OutcomeKind.EXISTS

@@ -127,18 +127,18 @@ async def test_jobs_are_cleared_by_kind_before_new_ones_are_added(
     first = (
         job(),
         job(JobKind.DEADLINE),
-        job(JobKind.RETRY, subject="a#1"),
-        job(JobKind.RETRY, subject="b#1"),
+        job(JobKind.HUMAN_EXPIRY, subject="a#1"),
+        job(JobKind.HUMAN_EXPIRY, subject="b#1"),
     )
     await store.commit([creation(run, jobs=first)])
     change = step(
         run,
-        clear_jobs=frozenset({JobKind.RUN, JobKind.RETRY}),
-        jobs=(job(JobKind.RETRY, subject="b#1", lease_owner="p"), job(JobKind.HUMAN_EXPIRY)),
+        clear_jobs=frozenset({JobKind.RUN, JobKind.HUMAN_EXPIRY}),
+        jobs=(job(JobKind.HUMAN_EXPIRY, subject="b#1", lease_owner="p"), job(JobKind.HUMAN_EXPIRY)),
     )
     await store.commit([change])
     rows = await query("select kind, subject, lease_owner from jobs order by kind, subject")
-    assert rows == [("deadline", "", None), ("human_expiry", "", None), ("retry", "b#1", "p")]
+    assert rows == [("deadline", "", None), ("human_expiry", "", None), ("human_expiry", "b#1", "p")]
 
 
 async def test_a_job_of_the_same_name_replaces_the_older(store: Store, query: Query) -> None:
@@ -175,5 +175,5 @@ async def test_renewing_for_nobody_renews_nothing(store: Store) -> None:
 
 async def test_jobs_of_other_kinds_are_not_counted(store: Store) -> None:
     run = make_run()
-    await store.commit([creation(run, jobs=(job(JobKind.DEADLINE), job(JobKind.RETRY)))])
+    await store.commit([creation(run, jobs=(job(JobKind.DEADLINE), job(JobKind.HUMAN_EXPIRY)))])
     assert await store.count_jobs() == {"queued": 0, "running": 0}

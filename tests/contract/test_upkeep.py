@@ -85,7 +85,7 @@ async def full_run(store: Any, age: timedelta, status=RunStatus.COMPLETED) -> Ru
                 events=(event(timestamp=at), event(timestamp=at)),
                 checkpoints=(checkpoint({"a": 1}, created_at=at),),
                 open_tasks=(settled, waiting),
-                jobs=(job(JobKind.DEAD), job(JobKind.RETRY, subject="a#1"), job()),
+                jobs=(job(JobKind.DEAD), job(JobKind.HUMAN_EXPIRY, subject="a#1"), job()),
                 audit=(audit(run_id=run.id, created_at=at), audit(created_at=at)),
                 idempotency=key_record(run.id, run_id=run.id, created_at=at),
             )

@@ -5,9 +5,9 @@ from typing import Any
 
 from kneo_grpc.domain.change import Change
 from kneo_grpc.stores import changes as encode
-from kneo_grpc.stores.codec import same_instant
+from kneo_grpc.stores.codec import same_duration, same_instant
 
-_RUN, _EVENT, _CHECKPOINT, _PLAN, _TASK, _JOB, _CLEARED, _AUDIT = 28, 6, 12, 3, 7, 6, 2, 8
+_RUN, _EVENT, _CHECKPOINT, _PLAN, _TASK, _JOB, _CLEARED, _AUDIT = 28, 6, 12, 3, 7, 7, 2, 8
 
 
 def history_arrays(changes: Sequence[Change]) -> list[Sequence[Any]]:
@@ -42,7 +42,7 @@ def has_rest(change: Change) -> bool:
 
 
 def rest_arrays(changes: Sequence[Change]) -> list[Sequence[Any]]:
-    """Return the further 26 arguments of batch_rest."""
+    """Return the further 27 arguments of batch_rest."""
     plans: list[tuple[Any, ...]] = []
     tasks: list[tuple[Any, ...]] = []
     jobs: list[tuple[Any, ...]] = []
@@ -53,7 +53,9 @@ def rest_arrays(changes: Sequence[Change]) -> list[Sequence[Any]]:
         if change.plan is not None:
             plans.append((run_id, change.plan.digest, change.plan.content))
         tasks += ((run_id, *encode.task_values(task, same_instant)) for task in change.open_tasks)
-        jobs += ((run_id, *encode.job_values(job, same_instant)) for job in change.jobs)
+        jobs += (
+            (run_id, *encode.job_values(job, same_instant, same_duration)) for job in change.jobs
+        )
         cleared += ((run_id, kind) for kind in encode.cleared_kinds(change))
         audit += ((run_id, *encode.audit_values(record, same_instant)) for record in change.audit)
     return [

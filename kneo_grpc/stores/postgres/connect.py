@@ -15,7 +15,8 @@ Connection: TypeAlias = Any
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connector:
     """Opens connections. lock_timeout: how long a commit waits for a row that another session
-    holds. statement_timeout: the longest that any statement may take.
+    holds, and how long a session may hold rows without saying what it wants of them: its machine
+    may be gone. statement_timeout: the longest that any statement may take.
     """
 
     dsn: str
@@ -48,6 +49,7 @@ class Connector:
             "application_name": "kneo commit",
             "statement_timeout": _milliseconds(self.statement_timeout),
             "lock_timeout": _milliseconds(self.lock_timeout),
+            "idle_in_transaction_session_timeout": _milliseconds(self.lock_timeout),
             "plan_cache_mode": "force_generic_plan",
             "enable_hashjoin": "off",
             "enable_mergejoin": "off",

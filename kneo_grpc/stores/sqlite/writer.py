@@ -114,9 +114,8 @@ class Writer:
         for kind in encode.cleared_kinds(change):
             self._run("jobs_clear", run_id, kind)
         for job in change.jobs:
-            *parts, lease_for = encode.job_values(job, micros_from_instant)
-            micros = None if lease_for is None else micros_from_duration(lease_for)
-            self._run("job_put", run_id, *parts, micros)
+            values = encode.job_values(job, micros_from_instant, micros_from_duration)
+            self._run("job_put", run_id, *values)
         for record in change.audit:
             self._run("audit_insert", *encode.audit_values(record, micros_from_instant))
         return outcome

@@ -43,6 +43,7 @@ select * from taken order by since;
 with ready as materialized (
   select run_id, kind, subject from jobs
   where kind not in ('run', 'dead')
+    and kind || '' = any (string_to_array($4, ','))
     and due_at <= now()
     and (lease_expires_at is null or lease_expires_at <= now())
   order by due_at

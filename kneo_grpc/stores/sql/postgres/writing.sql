@@ -117,16 +117,19 @@ new_tasks as (
   join landed on landed.id = given.run_id
 ),
 new_job as materialized (
-  select landed.id as run_id, kind, subject, due_at, lease_owner, lease_for
+  select
+    landed.id as run_id, kind, subject, coalesce(due_at, now() + due_in) as due_at, lease_owner,
+    lease_for
   from unnest(
-    $57::text[], $58::text[], $59::text[], $60::timestamptz[], $61::text[], $62::interval[]
-  ) as given (run_id, kind, subject, due_at, lease_owner, lease_for)
+    $57::text[], $58::text[], $59::text[], $60::timestamptz[], $61::interval[], $62::text[],
+    $63::interval[]
+  ) as given (run_id, kind, subject, due_at, due_in, lease_owner, lease_for)
   join landed on landed.id = given.run_id
 ),
 cleared as (
   -- The parts of a statement see the same rows, so a job is either removed or replaced, never both.
   delete from jobs
-  using unnest($63::text[], $64::text[]) as given (run_id, kind)
+  using unnest($64::text[], $65::text[]) as given (run_id, kind)
   join landed on landed.id = given.run_id
   where jobs.run_id = given.run_id
     and jobs.kind = given.kind
@@ -157,8 +160,8 @@ new_audit as (
   )
   select given.id, event_type, given.run_id, continuation_id, actor, metadata, created_at
   from unnest(
-    $65::text[], $66::text[], $67::text[], $68::text[], $69::text[], $70::text[], $71::json[],
-    $72::timestamptz[]
+    $66::text[], $67::text[], $68::text[], $69::text[], $70::text[], $71::text[], $72::json[],
+    $73::timestamptz[]
   ) as given (change_id, id, event_type, run_id, continuation_id, actor, metadata, created_at)
   join landed on landed.id = given.change_id
 )

@@ -42,6 +42,7 @@ update jobs set lease_owner = $1, lease_expires_at = (select now from clock) + $
 where rowid in (
   select rowid from jobs
   where kind not in ('run', 'dead')
+    and instr(',' || $4 || ',', ',' || kind || ',') > 0
     and due_at <= (select now from clock)
     and (lease_expires_at is null or lease_expires_at <= (select now from clock))
   order by due_at

@@ -50,9 +50,10 @@ values ($1, $2, $3, $4, $5, $6, $7);
 delete from jobs where run_id = $1 and kind = $2;
 
 -- name: job_put
--- $6: how long the lease shall last, in microseconds.
+-- $4: when it is due, null for $5 from now; $7: how long the lease shall last; both in microseconds.
 insert into jobs (run_id, kind, subject, due_at, lease_owner, lease_expires_at, claims, created_at)
-select $1, $2, $3, $4, $5, clock.now + $6, $5 is not null, clock.now
+select
+  $1, $2, $3, coalesce($4, clock.now + $5), $6, clock.now + $7, $6 is not null, clock.now
 from (select cast((julianday('now') - 2440587.5) * 86400000000 as integer) as now) as clock
 where true
 on conflict (run_id, kind, subject) do update set
