@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup run test proto lint bench
+.PHONY: setup run test proto lint bench chaos
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
@@ -34,6 +34,10 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench $(ARGS)
+
+# Real processes under faults for SECONDS; ARGS='--seed 7 --faults kill,stop,backend,restart --report chaos.json' and others.
+chaos: $(STAMP)
+	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),600) $(ARGS)
 
 # Records the present contract as the one that must not break.
 .PHONY: baseline

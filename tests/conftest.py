@@ -14,7 +14,7 @@ from tests.postgres import Cluster, cluster
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    text = "write the files below tests/gateway/golden anew; review their difference"
+    text = "write the golden files anew; review their difference"
     parser.addoption("--rewrite-golden", action="store_true", help=text)
 
 

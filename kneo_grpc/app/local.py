@@ -129,6 +129,27 @@ class LocalPlatform:
         """As POST /v1/specs/validate."""
         return await self._call(self._servicers.specs.ValidateSpec, "ValidateSpecRequest", body)
 
+    async def compile_spec(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """As POST /v1/specs/compile."""
+        return await self._call(self._servicers.specs.CompileSpec, "CompileSpecRequest", body)
+
+    async def explain_spec(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """As POST /v1/specs/explain."""
+        return await self._call(self._servicers.specs.ExplainSpec, "ExplainSpecRequest", body)
+
+    async def graph_spec(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """As POST /v1/specs/graph."""
+        return await self._call(self._servicers.specs.GraphSpec, "GraphSpecRequest", body)
+
+    async def policy_report(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """As POST /v1/specs/policy-report."""
+        method = self._servicers.specs.GetPolicyReport
+        return await self._call(method, "GetPolicyReportRequest", body)
+
+    async def list_skills(self, query: Mapping[str, Any]) -> dict[str, Any]:
+        """As GET /v1/skills."""
+        return await self._call(self._servicers.specs.ListSkills, "ListSkillsRequest", query)
+
     async def _call(
         self,
         method: Callable[[Any, Any], Any],
@@ -177,6 +198,8 @@ async def open_local(
         settings,
         state_path=state_path or settings.state_path,
         spec_root=spec_root or Path(Path.cwd().anchor),
+        # The command line puts specs together itself, with the project it finds from this folder.
+        project_config=None,
         import_allow=("*",),
     )
     platform = build_platform(settings, exclusive=False)

@@ -13,20 +13,15 @@ from kneo_grpc.api.convert.fields import Limits
 from kneo_grpc.api.keys import ApiKeys, read_keys
 from kneo_grpc.domain.errors import StartRefused
 from kneo_grpc.domain.run import TERMINAL
+from kneo_grpc.integrations import variables
 from kneo_grpc.platform.health import Secret
 from kneo_grpc.platform.retention import RetentionSettings
 from kneo_grpc.ports.upkeep import Kept
+from kneo_grpc.spec.secret_names import provider_variable
 
 T = TypeVar("T")
 
 EXAMPLES = "kneo_grpc.examples"
-PROVIDER_VARIABLES = {
-    "openai": "OPENAI_API_KEY",
-    "openai-agents": "OPENAI_API_KEY",
-    "anthropic": "ANTHROPIC_API_KEY",
-    "google": "GOOGLE_API_KEY",
-    "google-adk": "GOOGLE_API_KEY",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +31,11 @@ class Settings:
     database_url: str = ""
     state_path: Path = Path(".kneo/kneo_runs.sqlite")
     spec_root: Path = Path()
+    project_config: Path | None = None
+    environment: str | None = None
+    environments: tuple[str, ...] = ()
+    spec_signing_key: str = field(default="", repr=False)
+    spec_verify_keys: tuple[str, ...] = ()
     import_allow: tuple[str, ...] = (EXAMPLES,)
     keys: ApiKeys = field(default_factory=lambda: ApiKeys(()))
     allow_plaintext: bool = False
@@ -60,7 +60,7 @@ class Settings:
 
 def environment() -> dict[str, str]:
     """Return the process's environment."""
-    return dict(os.environ)
+    return variables.environment()
 
 
 def quiet_grpc() -> None:
@@ -81,11 +81,17 @@ def read_settings(source: Mapping[str, str]) -> Settings:
         overrides_bytes=reader.whole("KNEO_SERV_MAX_OVERRIDES_BYTES", 65_536),
         metadata_bytes=reader.whole("KNEO_SERV_MAX_METADATA_BYTES", 32_768),
         path_chars=reader.whole("KNEO_SERV_MAX_PATH_CHARS", 4_096),
+        list_items=reader.whole("KNEO_SERV_MAX_LIST_ITEMS", 100),
     )
     settings = Settings(
         database_url=reader.text("KNEO_SERV_DATABASE_URL"),
         state_path=Path(reader.text("KNEO_SERV_STATE_PATH", ".kneo/kneo_runs.sqlite")),
         spec_root=Path(reader.text("KNEO_SERV_SPEC_ROOT", ".")),
+        project_config=reader.path("KNEO_PROJECT_CONFIG"),
+        environment=reader.text("KNEO_ENV") or None,
+        environments=reader.words("KNEO_SERV_ENVIRONMENTS"),
+        spec_signing_key=source.get("KNEO_SERV_SPEC_SIGNING_KEY", ""),
+        spec_verify_keys=reader.words("KNEO_SERV_SPEC_VERIFY_KEYS"),
         import_allow=reader.words("KNEO_SERV_IMPORT_ALLOW", EXAMPLES),
         keys=reader.keys(),
         allow_plaintext=reader.flag("KNEO_SERV_ALLOW_PLAINTEXT", default=False),
@@ -124,6 +130,9 @@ class _Reader:
 
     def text(self, name: str, default: str = "") -> str:
         return self._source.get(name, "").strip() or default
+
+    def path(self, name: str) -> Path | None:
+        return Path(self.text(name)) if self.text(name) else None
 
     def words(self, name: str, default: str = "") -> tuple[str, ...]:
         words = (word.strip() for word in self.text(name, default).split(","))
@@ -193,8 +202,7 @@ class _Reader:
     def secrets(self, name: str, *, provider: bool) -> tuple[Secret, ...]:
         found = []
         for word in self.words(name):
-            guess = word.upper().replace("-", "_") + ("_API_KEY" if provider else "")
-            variable = PROVIDER_VARIABLES.get(word, guess) if provider else word
+            variable = provider_variable(word) if provider else word
             present = bool(self._source.get(variable, "").strip())
             found.append(Secret(name=word, env_var=variable, present=present))
         return tuple(found)

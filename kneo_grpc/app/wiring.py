@@ -1,12 +1,10 @@
 """The composition root: builds a platform from settings, starts and stops it."""
 
-import importlib.resources
 import logging
 import os
 import socket
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Protocol
 
 from kneo_grpc import __version__
@@ -19,6 +17,7 @@ from kneo_grpc.api.runs import RunServicer
 from kneo_grpc.api.server import Servicers
 from kneo_grpc.api.specs import SpecServicer
 from kneo_grpc.app.settings import EXAMPLES, Settings
+from kneo_grpc.app.sources import build_sources, retention_settings
 from kneo_grpc.domain.errors import StoreUnavailable
 from kneo_grpc.examples.tools import TOOLS
 from kneo_grpc.integrations.clock import SystemClock
@@ -36,6 +35,8 @@ from kneo_grpc.platform.recovery import Recovery
 from kneo_grpc.platform.replay import Replays
 from kneo_grpc.platform.retention import Retention
 from kneo_grpc.platform.runs import Runs, RunSettings
+from kneo_grpc.platform.skills import Skills
+from kneo_grpc.platform.spec_views import SpecViews
 from kneo_grpc.platform.specs import Specs
 from kneo_grpc.platform.steps import StepExecutor
 from kneo_grpc.platform.threads import StepThreads
@@ -67,6 +68,8 @@ class Platform:
     ids: IdSource
     code: CodeRegistry
     specs: Specs
+    spec_views: SpecViews
+    skills: Skills
     legs: Legs
     runs: Runs
     human_tasks: HumanTasks
@@ -113,7 +116,7 @@ class Platform:
         return Servicers(
             runs=RunServicer(self.runs, self.feed, self.recovery, self.replays, limits),
             human_tasks=HumanTaskServicer(self.human_tasks, limits),
-            specs=SpecServicer(self.specs, self.runs, limits),
+            specs=SpecServicer(self.specs, self.spec_views, self.skills, self.runs, limits),
             health=HealthServicer(self.health, __version__),
             queue=QueueServicer(self.queue, self.recovery, limits),
             maintenance=MaintenanceServicer(self.timers, self.retention),
@@ -207,6 +210,8 @@ def build_platform(
         ids=ids,
         code=base.code,
         specs=specs,
+        spec_views=SpecViews(specs),
+        skills=Skills(settings.spec_root),
         legs=legs,
         runs=runs,
         human_tasks=human_tasks,
@@ -215,7 +220,7 @@ def build_platform(
         replays=Replays(feed, recovery),
         worker=_build_worker(settings, store, base),
         timers=timers,
-        retention=Retention(store, clock, settings.retention),
+        retention=Retention(store, clock, retention_settings(settings)),
         health=Health(
             store=store,
             code=base.code,
@@ -247,7 +252,7 @@ def _build_base(
         owner=ids.new(f"proc_{socket.gethostname()}_{os.getpid()}"), lease_for=settings.lease
     )
     writer = ChangeWriter(clock=clock, ids=ids)
-    specs = Specs(store=store, code=code, root=settings.spec_root, examples=examples_folder())
+    specs = Specs(store=store, code=code, sources=build_sources(settings, clock))
     legs = Legs(
         store=store,
         steps=StepExecutor(models or DummyModels(), code, StepThreads(settings.step_threads)),
@@ -284,11 +289,6 @@ def _build_worker(settings: Settings, store: DurableStore, base: _Base) -> Worke
             claims_max=settings.claims_max,
         ),
     )
-
-
-def examples_folder() -> Path:
-    """Return the folder of the shipped example specs."""
-    return Path(str(importlib.resources.files("kneo_grpc.examples")))
 
 
 def _code(settings: Settings) -> CodeRegistry:

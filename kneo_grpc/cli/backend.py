@@ -70,3 +70,15 @@ class Backend(Protocol):
 
     async def validate_spec(self, body: Json) -> Json:
         """Return `valid` and `diagnostics`."""
+
+    async def compile_spec(self, body: Json) -> Json:
+        """Return `ok`, `diagnostics` and `summary`."""
+
+    async def explain_spec(self, body: Json) -> Json:
+        """Return the `summary` of a spec."""
+
+    async def graph_spec(self, body: Json) -> Json:
+        """Return `nodes` and `edges`, and the drawing that `format` asks for as `text`."""
+
+    async def policy_report(self, body: Json) -> Json:
+        """Return `valid` and the `report`."""

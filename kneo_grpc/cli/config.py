@@ -1,125 +1,172 @@
-"""kneo config: saved services."""
+"""kneo config: the project that a folder belongs to, and saved services."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kneo_grpc.cli import show
-from kneo_grpc.cli.profiles import PROFILES_PATH_OPTION, Profile, Profiles
+from kneo_grpc.cli import profile, show
 from kneo_grpc.cli.session import told_failures
+from kneo_grpc.cli.spec_file import SpecFile
+from kneo_grpc.cli.spec_options import Environment, Overlays, chosen
+from kneo_grpc.cli.workspace import Workspace
+from kneo_grpc.domain.errors import InvalidInput
 
-app = typer.Typer(help="Settings of this command.", no_args_is_help=True)
-profile = typer.Typer(help="Saved services: address and key under a name.", no_args_is_help=True)
-app.add_typer(profile, name="profile")
+if TYPE_CHECKING:
+    from kneo_grpc.spec.project import Project
 
-_Name = Annotated[str, typer.Argument(help="Name of the profile.")]
+app = typer.Typer(help="The project's config, and saved services.", no_args_is_help=True)
+app.add_typer(profile.app, name="profile")
+
+_CONFIG = Path(".kneo/config.yaml")
+_NONE_FOUND = "no project config here or above; `kneo config init` writes one"
+_SERVICE_TOKENS = ("KNEO_SERV_API_KEY", "KNEO_SERV_API_KEYS", "KNEO_SERV_ADMIN_API_KEY")
+
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-_ProfilesPath = Annotated[Path | None, PROFILES_PATH_OPTION]
+_Spec = Annotated[
+    Path | None,
+    typer.Option("--spec", help="The spec file; the project's default one when left out."),
+]
 
 
-@profile.command("set")
-def set_profile(
-    name: _Name,
-    service_url: Annotated[str, typer.Option(metavar="URL", help="The service's address.")],
-    api_key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Key for the service; kept in the file.")
-    ] = None,
-    activate: Annotated[
-        bool, typer.Option(help="Use the profile where no other service is named.")
-    ] = True,
-    as_json: _AsJson = False,
-    profiles_path: _ProfilesPath = None,
-) -> None:
-    """Save a service under a name."""
-    with told_failures():
-        profiles = Profiles.read(profiles_path)
-        saved = Profile(service_url=service_url.rstrip("/"), api_key=api_key)
-        replace(
-            profiles,
-            active=name if activate else profiles.active,
-            by_name={**profiles.by_name, name: saved},
-        ).write()
-        _print(name, saved, as_json)
-
-
-@profile.command("use")
-def use_profile(name: _Name, as_json: _AsJson = False, profiles_path: _ProfilesPath = None) -> None:
-    """Use a saved service where no other is named."""
-    with told_failures():
-        profiles = Profiles.read(profiles_path)
-        chosen = profiles.get(name)
-        replace(profiles, active=name).write()
-        _print(name, chosen, as_json)
-
-
-@profile.command("list")
-def list_profiles(as_json: _AsJson = False, profiles_path: _ProfilesPath = None) -> None:
-    """List the saved services; keys are not shown."""
-    with told_failures():
-        profiles = Profiles.read(profiles_path)
-    items = [_shown(name, item) for name, item in profiles.by_name.items()]
-    if as_json:
-        show.as_json({"active": profiles.active, "profiles": items, "path": str(profiles.path)})
-    elif items:
-        show.table(
-            ("name", "service", "key", "active"),
-            [
-                (
-                    item["name"],
-                    item["service_url"],
-                    item["authenticated"],
-                    item["name"] == profiles.active,
-                )
-                for item in items
-            ],
-        )
-    else:
-        show.line("No profiles.")
-
-
-@profile.command("show")
-def show_profile(
+@app.command("init")
+def init(
     name: Annotated[
-        str | None, typer.Option(help="Name of the profile; the active one when left out.")
-    ] = None,
-    as_json: _AsJson = False,
-    profiles_path: _ProfilesPath = None,
+        str, typer.Option(metavar="NAME", help="Name of the project.")
+    ] = "kneo-serv-project",
+    force: Annotated[bool, typer.Option("--force", help="Replace a config that exists.")] = False,
 ) -> None:
-    """Show a saved service; its key is not shown."""
+    """Write a project config for this folder, .kneo/config.yaml, to start from."""
+    # What reads and writes YAML takes a while to load, which help does without.
+    from kneo_grpc.cli.project_template import project_template
+    from kneo_grpc.spec.project import read_project
+
     with told_failures():
-        profiles = Profiles.read(profiles_path)
-        chosen = name or profiles.active
-        if chosen is None:
-            raise typer.BadParameter("no profile is active; give --name")
-        _print(chosen, profiles.get(chosen), as_json)
+        text = project_template(name)
+        read_project(text.encode(), name=str(_CONFIG))
+        if _CONFIG.exists() and not force:
+            raise InvalidInput(f"{_CONFIG} exists; --force replaces it")
+        try:
+            for folder in ("artifacts", "logs", "cache"):
+                (_CONFIG.parent / folder).mkdir(parents=True, exist_ok=True)
+            _CONFIG.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InvalidInput(f"cannot write {_CONFIG}: {error.strerror or error}") from None
+        show.line(f"Wrote {_CONFIG}.")
 
 
-@profile.command("delete")
-def delete_profile(name: _Name, profiles_path: _ProfilesPath = None) -> None:
-    """Forget a saved service."""
+@app.command("show")
+def show_config(as_json: _AsJson = False) -> None:
+    """Show the project config with its defaults."""
     with told_failures():
-        profiles = Profiles.read(profiles_path)
-        profiles.get(name)
-        replace(
-            profiles,
-            active=None if profiles.active == name else profiles.active,
-            by_name={key: item for key, item in profiles.by_name.items() if key != name},
-        ).write()
-        show.line(f"Deleted profile {name}.")
+        project = Workspace.open().project
+        if project is None:
+            show.line(f"warning: {_NONE_FOUND}", err=True)
+            if as_json:
+                show.as_json({})
+            return
+        # See init().
+        from kneo_grpc.spec.render import to_yaml
+
+        data = project.config.model_dump(exclude_none=True)
+        if as_json:
+            show.as_json(data)
+        else:
+            show.line(f"# {project.name}")
+            show.write(to_yaml(data), None)
 
 
-def _shown(name: str, item: Profile) -> show.Json:
-    return {
-        "name": name,
-        "service_url": item.service_url,
-        "authenticated": item.api_key is not None,
-    }
+@app.command("resolve")
+def resolve(env: Environment = None, spec: _Spec = None, as_json: _AsJson = False) -> None:
+    """Show what commands here work with: environment, spec, overlays, paths, service."""
+    # See init().
+    from kneo_grpc.spec.environments import DEFAULT_ENVIRONMENT
 
-
-def _print(name: str, item: Profile, as_json: bool) -> None:
+    with told_failures():
+        workspace = Workspace.open()
+        project = workspace.project
+        environment = workspace.environment(env) or DEFAULT_ENVIRONMENT
+        spec_path = str(spec) if spec else workspace.default_spec
+        facts = {
+            "root_dir": str(workspace.folder),
+            "config_path": str(workspace.config) if workspace.config else None,
+            "environment": environment,
+            "spec_path": spec_path,
+            "overlay_paths": [file.name for file in workspace.overlays(environment)],
+            **{
+                setting: str(workspace.path(setting))
+                for setting in ("state_path", "artifact_path", "log_path", "cache_path")
+            },
+            "service_url": project.config.service.default_url if project else None,
+            "has_config": project is not None,
+            "secrets": _variables(project),
+        }
     if as_json:
-        show.as_json(_shown(name, item))
+        show.as_json(facts)
     else:
-        show.facts({"profile": name, "service": item.service_url, "key": item.api_key is not None})
+        show.facts({key.replace("_", " "): value for key, value in facts.items()})
+
+
+@app.command("secrets")
+def secrets(env: Environment = None, as_json: _AsJson = False) -> None:
+    """Show which secrets are set in the environment. No value is ever shown."""
+    # See init().
+    from kneo_grpc.integrations.variables import environment as variables
+    from kneo_grpc.spec.secret_names import PROVIDER_VARIABLES, extra_variable, provider_variable
+
+    with told_failures():
+        project = Workspace.open().project
+    given = project.config.secrets if project else None
+    provider_env = given.provider_env if given else {}
+    extra_env = given.extra_env if given else {}
+    present = {name for name, value in variables().items() if value.strip()}
+
+    def entry(name: str, variable: str) -> show.Json:
+        value = "[REDACTED]" if variable in present else None
+        return {"name": name, "env_var": variable, "present": variable in present, "value": value}
+
+    providers = {
+        name: entry(f"provider:{name}", provider_variable(name, provider_env))
+        for name in dict.fromkeys((*PROVIDER_VARIABLES, *provider_env))
+    }
+    extra = {name: entry(name, extra_variable(name, extra_env)) for name in extra_env}
+    tokens = {name: entry(name, name) for name in _SERVICE_TOKENS}
+    if as_json:
+        show.as_json({"providers": providers, "extra": extra, "service_tokens": tokens})
+    else:
+        rows = [*providers.values(), *extra.values(), *tokens.values()]
+        show.table(
+            ("name", "variable", "set"),
+            [(row["name"], row["env_var"], row["present"]) for row in rows],
+        )
+
+
+@app.command("render-spec")
+def render_spec(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    env: Environment = None,
+    spec: _Spec = None,
+    overlay: Overlays = None,
+) -> None:
+    """Write the spec as the project has it in an environment: overlays and defaults in place."""
+    render(chosen(spec, overlay, env), output)
+
+
+def render(spec_file: SpecFile, output: Path | None) -> None:
+    """Write a spec as the project has it, to stdout without output."""
+    # See init().
+    from kneo_grpc.spec.render import to_yaml
+
+    with told_failures(spec_file):
+        document, environment = spec_file.resolved()
+        show.write(to_yaml(document.data), output)
+        if output is not None:
+            show.line(f"Wrote {output}{f' for {environment}' if environment else ''}.")
+
+
+def _variables(project: "Project | None") -> show.Json:
+    """Return the names of variables that the project's secrets are in."""
+    if project is None:
+        return {}
+    secrets = project.config.secrets
+    return {"provider_env": dict(secrets.provider_env), "extra_env": dict(secrets.extra_env)}

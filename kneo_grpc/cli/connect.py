@@ -1,14 +1,20 @@
 """Opens the place where a command's work is done: this machine, or a service."""
 
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from kneo_grpc.cli.backend import Backend, Json
 from kneo_grpc.cli.session import Session
+from kneo_grpc.cli.workspace import Workspace
 from kneo_grpc.client.retry import new_idempotency_key
 from kneo_grpc.client.sync import Client
 from kneo_grpc.domain.errors import InvalidInput
+from kneo_grpc.integrations.variables import environment as variables
+
+_CLIENT_TIMEOUT = 120.0
 
 
 class Service:
@@ -97,6 +103,22 @@ class Service:
         """Check a spec."""
         return self._client.validate_spec(body)
 
+    async def compile_spec(self, body: Json) -> Json:
+        """Compile a spec."""
+        return self._client.compile_spec(body)
+
+    async def explain_spec(self, body: Json) -> Json:
+        """Tell what is in a spec."""
+        return self._client.explain_spec(body)
+
+    async def graph_spec(self, body: Json) -> Json:
+        """Draw a spec."""
+        return self._client.graph_spec(body)
+
+    async def policy_report(self, body: Json) -> Json:
+        """Report on a spec."""
+        return self._client.policy_report(body)
+
 
 @asynccontextmanager
 async def open_backend(session: Session) -> AsyncIterator[Backend]:
@@ -106,7 +128,8 @@ async def open_backend(session: Session) -> AsyncIterator[Backend]:
         # The whole platform, with its database; work through a service does without.
         from kneo_grpc.app.local import open_local
 
-        async with open_local(idempotency_key=session.idempotency_key) as platform:
+        options = _local_options(Workspace.open())
+        async with open_local(idempotency_key=session.idempotency_key, **options) as platform:
             yield platform
         return
     address, api_key = connection
@@ -115,6 +138,7 @@ async def open_backend(session: Session) -> AsyncIterator[Backend]:
             address,
             api_key=api_key,
             tls_ca=session.tls_ca.read_bytes() if session.tls_ca else None,
+            timeout=_timeout_seconds(session, address),
             new_key=lambda: session.idempotency_key or new_idempotency_key(),
         )
     except (ValueError, OSError) as error:
@@ -123,3 +147,32 @@ async def open_backend(session: Session) -> AsyncIterator[Backend]:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with client:
         yield Service(client)
+
+
+def _local_options(workspace: Workspace) -> dict[str, Any]:
+    """Return where the project keeps its state, unless the environment says where. Raises
+    InvalidInput when that folder is missing and must not be made.
+    """
+    if workspace.project is None:
+        return {}
+    # The project's own steps and tools lie in its folder, wherever in it the command is given.
+    if str(workspace.folder) not in sys.path:
+        sys.path.insert(0, str(workspace.folder))
+    if variables().get("KNEO_SERV_STATE_PATH", "").strip():
+        return {}
+    path = workspace.path("state_path")
+    if not workspace.project.config.local.create_missing_dirs and not path.parent.is_dir():
+        raise InvalidInput(
+            f"there is no folder {path.parent}, and local.create_missing_dirs is off"
+        )
+    return {"state_path": path}
+
+
+def _timeout_seconds(session: Session, address: str) -> float:
+    """Return how long a call may take: the project knows it of its own service."""
+    service = _CLIENT_TIMEOUT
+    if session.profile is None and not session.service_url:
+        project = Workspace.open().project
+        if project is not None and project.config.service.default_url == address:
+            service = project.config.service.timeout_seconds
+    return service

@@ -1,14 +1,16 @@
 """kneo run: execute a spec, and what any command prints about a run's outcome."""
 
 import shlex
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from kneo_grpc.cli import show
+from kneo_grpc.cli.backend import Backend
 from kneo_grpc.cli.session import Session, in_keyed_session, told_failures
 from kneo_grpc.cli.spec_file import SpecFile
+from kneo_grpc.cli.spec_options import Environment, Overlays, SpecPath, chosen
+from kneo_grpc.domain.errors import Forbidden, KneoError, SpecInvalid
 
 _WITHOUT_RESULT = ("failed", "cancelled", "expired", "timed_out")
 
@@ -16,16 +18,13 @@ _WITHOUT_RESULT = ("failed", "cancelled", "expired", "timed_out")
 @in_keyed_session
 def run(
     session: Session,
-    path: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help="The spec file (YAML).")
-    ],
     input_text: Annotated[str, typer.Option("--input", "-i", help="The run's input text.")],
+    path: SpecPath = None,
     target: Annotated[
         Literal["workflow", "agent"], typer.Option(help="What of the spec to execute.")
     ] = "workflow",
-    env: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Environment, kept with the run.")
-    ] = None,
+    env: Environment = None,
+    overlay: Overlays = None,
     session_id: Annotated[
         str | None, typer.Option(metavar="ID", help="Groups runs of one conversation.")
     ] = None,
@@ -42,27 +41,49 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Run a spec and print its output.
+    """Run a spec, or a signed bundle, and print its output.
 
     Exits with 0 when the run completed, is queued, waits for a person or goes on in the service;
     with 1 when it ended otherwise.
     """
-    spec_file = SpecFile(path)
+    spec_file = chosen(path, overlay, env)
     with told_failures(spec_file):
+        spec = spec_file.fields(local=session.local)
+        spec_file.require_policy()
         body = {
             "input": input_text,
-            **spec_file.fields(local=session.local),
+            **spec,
             "target": target,
-            "environment": env,
             "session_id": session_id,
             "async_mode": True if queued else None,
             "timeout_seconds": timeout_seconds,
         }
         given = {name: value for name, value in body.items() if value is not None}
-        result = session.ask(
-            lambda backend: backend.create_run(given), doing=f"Running {path.name}"
-        )
+
+        async def create(backend: Backend) -> show.Json:
+            if spec_file.validate_on_run:
+                await _check(backend, spec, spec_file)
+            return await backend.create_run(given)
+
+        result = session.ask(create, doing=f"Running {spec_file}")
     print_result(session, result)
+
+
+async def _check(backend: Backend, spec: show.Json, spec_file: SpecFile) -> None:
+    """Show what is odd about a spec before it runs. Raises SpecInvalid when it cannot run."""
+    try:
+        answer = await backend.validate_spec(spec)
+    except KneoError as error:
+        if error.reason != Forbidden.reason:
+            raise
+        # Who may start runs need not be one who may check specs; the run checks it anyway.
+        return
+    findings = answer.get("diagnostics") or []
+    if not answer.get("valid"):
+        errors = sum(item.get("severity") == "error" for item in findings)
+        text = f"{spec_file} has {errors} error{'s' if errors != 1 else ''}"
+        raise SpecInvalid(text, diagnostics=findings)
+    show.diagnostics(findings, spec_file, err=True)
 
 
 def print_result(session: Session, result: show.Json) -> None:

@@ -15,6 +15,7 @@ from kneo_grpc.cli import show
 from kneo_grpc.cli.backend import Backend
 from kneo_grpc.cli.profiles import PROFILES_PATH_OPTION, Profiles
 from kneo_grpc.cli.spec_file import SpecFile
+from kneo_grpc.cli.workspace import Workspace
 from kneo_grpc.domain.errors import KneoError
 
 T = TypeVar("T")
@@ -60,21 +61,34 @@ class Session:
             help="The service does this once under the same key; one is made when left out.",
         ),
     ] = None
+    on_this_machine: Annotated[
+        bool,
+        typer.Option("--local", help="Work on this machine, whatever project and profile say."),
+    ] = False
     profiles_path: Annotated[Path | None, PROFILES_PATH_OPTION] = None
 
     def connection(self) -> tuple[str, str | None] | None:
         """Return the service's address and key; None for work on this machine.
 
-        A named profile wins over --service-url, which wins over the active profile.
+        A named profile wins over --service-url, which wins over the project's service, which wins
+        over the active profile.
         """
-        if self.profile is None and self.service_url:
-            return self.service_url, self.api_key
+        if self.on_this_machine:
+            return None
+        if self.profile is None:
+            address = self.service_url or self._service_of_project()
+            if address:
+                return address, self.api_key
         profiles = Profiles.read(self.profiles_path)
         name = self.profile or profiles.active
         if name is None:
             return None
         profile = profiles.get(name)
         return profile.service_url, profile.api_key or self.api_key
+
+    def _service_of_project(self) -> str | None:
+        project = Workspace.open().project
+        return project.config.service.default_url if project else None
 
     @property
     def local(self) -> bool:
@@ -84,6 +98,8 @@ class Session:
     @property
     def hint_options(self) -> str:
         """The options that a follow-up command needs to reach the same place, with a space."""
+        if self.on_this_machine:
+            return " --local"
         if self.profile is not None:
             return f" --profile {shlex.quote(self.profile)}"
         return f" --service-url {shlex.quote(self.service_url)}" if self.service_url else ""
@@ -101,8 +117,13 @@ class Session:
         from kneo_grpc.cli.connect import open_backend
 
         async def work() -> T:
-            async with open_backend(self) as backend:
-                return await act(backend)
+            try:
+                async with open_backend(self) as backend:
+                    return await act(backend)
+            except KneoError as error:
+                if error.reason == "unavailable" and not (self.profile or self.service_url):
+                    error.message += "; --local works on this machine instead"
+                raise
 
         with show.waiting(doing):
             return asyncio.run(work())

@@ -4,12 +4,13 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from kneo_grpc.cli.spec_file import SpecFile
-from kneo_grpc.domain.errors import KneoError
+from kneo_grpc.domain.errors import InvalidInput, KneoError, ProjectConfigInvalid
 
 Json = dict[str, Any]
 _PIPE_COLUMNS = 200
@@ -19,7 +20,12 @@ _CONTROL = {code: None for code in (*range(32), *range(127, 160)) if code not in
 
 def as_json(value: Any) -> None:
     """Print a value as JSON in ASCII, indented."""
-    typer.echo(json.dumps(value, indent=2))
+    typer.echo(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON in ASCII, indented."""
+    return json.dumps(value, indent=2)
 
 
 def text(value: Any) -> str:
@@ -79,20 +85,25 @@ def page_note(page: Json, noun: str) -> None:
 def diagnostics(
     findings: Iterable[Mapping[str, Any]], spec_file: SpecFile | None, *, err: bool = False
 ) -> None:
-    """Print one line per finding: place, severity, code, message; a hint stands below."""
+    """Print one line per finding: `path:line:column: severity CODE message (suggestion)`; where the
+    line is not known, the place in the spec stands before the suggestion.
+    """
     for finding in findings:
-        place = spec_file.place(finding) if spec_file else "spec"
-        inside = f" ({finding['path']})" if finding.get("path") else ""
+        place = spec_file.place(finding) if spec_file else _place(finding)
+        known = place[place.rfind(":") + 1 :].isdigit()
+        inside = f" at {finding['path']}" if finding.get("path") and not known else ""
+        hint = f" ({finding['suggestion']})" if finding.get("suggestion") else ""
         words = f"{finding.get('severity')} {finding.get('code')} {finding.get('message')}"
-        line(f"{place} {words}{inside}", err=err)
-        if finding.get("suggestion"):
-            line(f"  hint: {finding['suggestion']}", err=err)
+        line(f"{place}: {words}{inside}{hint}".replace("\n", " "), err=err)
 
 
 def failure(error: KneoError, spec_file: SpecFile | None = None) -> None:
     """Print an expected failure on stderr, with its diagnostics or its field faults."""
     fail_line(f"{error.message} ({error.reason})")
-    diagnostics(_objects(error.details.get("diagnostics")), spec_file, err=True)
+    found = _objects(error.details.get("diagnostics"))
+    if len(found) > 1 or not isinstance(error, ProjectConfigInvalid):
+        # The message tells of a config's first fault, with its place.
+        diagnostics(found, spec_file, err=True)
     for fault in _objects(error.details.get("fields")):
         line(f"  {fault.get('field')}: {fault.get('message')}", err=True)
     if error.details.get("required_scope"):
@@ -103,6 +114,17 @@ def fail_line(message: str) -> None:
     """Print `error: message` on stderr."""
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
     line(message, err=True)
+
+
+def write(text: str, output: Path | None) -> None:
+    """Print a text, or write it into a file. Raises InvalidInput when that cannot be written."""
+    if output is None:
+        typer.echo(text.translate(_CONTROL), nl=not text.endswith("\n"))
+        return
+    try:
+        output.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"cannot write {output}: {error.strerror or error}") from None
 
 
 @contextmanager
@@ -116,6 +138,13 @@ def waiting(doing: str) -> Iterator[None]:
 
     with Console(stderr=True).status(f"{doing} …"):
         yield
+
+
+def _place(finding: Mapping[str, Any]) -> str:
+    file, line_number = finding.get("file"), finding.get("line")
+    if not file or line_number is None:
+        return file or "spec"
+    return f"{file}:{line_number}:{finding.get('column') or 1}"
 
 
 def _objects(value: Any) -> list[Mapping[str, Any]]:

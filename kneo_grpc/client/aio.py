@@ -144,8 +144,35 @@ class AsyncClient:
         return await self._call(methods.RESUME_HUMAN_TASK, fields, idempotency_key)
 
     async def validate_spec(self, body: Json) -> Json:
-        """Check a spec; return `valid` and `diagnostics`. body: spec or spec_path, overrides."""
+        """Check a spec; return `valid` and `diagnostics`.
+
+        body: spec, spec_path or bundle; environment, overlays, overrides.
+        """
         return await self._call(methods.VALIDATE_SPEC, body)
+
+    async def compile_spec(self, body: Json) -> Json:
+        """Return `ok`, `diagnostics` and `summary`. body: as for validate_spec, and strict: False
+        answers where a spec has errors instead of refusing it.
+        """
+        return await self._call(methods.COMPILE_SPEC, body)
+
+    async def explain_spec(self, body: Json) -> Json:
+        """Return the `summary` of what is in a spec. body: as for validate_spec."""
+        return await self._call(methods.EXPLAIN_SPEC, body)
+
+    async def graph_spec(self, body: Json) -> Json:
+        """Return `nodes`, `edges`, `subgraphs`. body: as for validate_spec, and format: `mermaid`
+        or `dot` adds the drawing as `text`.
+        """
+        return await self._call(methods.GRAPH_SPEC, body)
+
+    async def policy_report(self, body: Json) -> Json:
+        """Return `valid` and the `report` on a spec. body: as for validate_spec."""
+        return await self._call(methods.GET_POLICY_REPORT, body)
+
+    async def list_skills(self, query: Json | None = None) -> Json:
+        """Return a page of `skills` that lie on the server. query: limit, offset, sort_…"""
+        return await self._call(methods.LIST_SKILLS, query or {})
 
     async def health(self) -> Json:
         """Return the answer of a service that is up."""

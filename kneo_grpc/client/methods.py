@@ -30,6 +30,10 @@ def _maintenance(rpc: str, name: str) -> Method:
     return Method(service="MaintenanceService", rpc=rpc, verb="POST", path=path)
 
 
+def _specs(rpc: str, name: str) -> Method:
+    return Method(service="SpecService", rpc=rpc, verb="POST", path=f"/v1/specs/{name}")
+
+
 CREATE_RUN = _runs("CreateRun", "POST", "/v1/runs", keyed=True)
 GET_RUN = _runs("GetRun", "GET", "/v1/runs/{run_id}")
 LIST_RUNS = _runs("ListRuns", "GET", "/v1/runs")
@@ -66,9 +70,12 @@ RESUME_HUMAN_TASK = Method(
     path="/v1/human-tasks/{continuation_id}/resume",
     keyed=True,
 )
-VALIDATE_SPEC = Method(
-    service="SpecService", rpc="ValidateSpec", verb="POST", path="/v1/specs/validate"
-)
+VALIDATE_SPEC = _specs("ValidateSpec", "validate")
+COMPILE_SPEC = _specs("CompileSpec", "compile")
+EXPLAIN_SPEC = _specs("ExplainSpec", "explain")
+GRAPH_SPEC = _specs("GraphSpec", "graph")
+GET_POLICY_REPORT = _specs("GetPolicyReport", "policy-report")
+LIST_SKILLS = Method(service="SpecService", rpc="ListSkills", verb="GET", path="/v1/skills")
 RUN_SPEC = Method(
     service="SpecService", rpc="RunSpec", verb="POST", path="/v1/specs/run", keyed=True
 )
@@ -96,6 +103,11 @@ ALL = (
     GET_HUMAN_TASK,
     RESUME_HUMAN_TASK,
     VALIDATE_SPEC,
+    COMPILE_SPEC,
+    EXPLAIN_SPEC,
+    GRAPH_SPEC,
+    GET_POLICY_REPORT,
+    LIST_SKILLS,
     RUN_SPEC,
     GET_HEALTH,
     GET_READINESS,

@@ -19,6 +19,8 @@ class Diagnostic:
 
     path: such as `workflow.steps[0].ref`; None when the document as a whole is meant.
     line, column: 1-based position in the source text; None when the spec came as an object.
+    file: where the position is, when it is another file than the spec's own: an overlay, or the
+    project config; else None.
     """
 
     code: str
@@ -28,6 +30,7 @@ class Diagnostic:
     suggestion: str | None = None
     line: int | None = None
     column: int | None = None
+    file: str | None = None
 
 
 def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:

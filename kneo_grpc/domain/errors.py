@@ -5,10 +5,12 @@ KneoError                      internal_error
 │   ├── FieldsInvalid          validation_error          one or more fields are out of their bounds
 │   ├── SpecInvalid            spec_invalid              diagnostics
 │   ├── SpecPathConfined       spec_path_confined
+│   ├── ProjectConfigInvalid   project_config_invalid    diagnostics
 │   ├── PayloadTooLarge        payload_too_large
 │   └── IdempotencyKeyInvalid  invalid_idempotency_key
 ├── Unauthenticated            unauthorized
 ├── Forbidden                  forbidden                 required_scope
+│   └── EnvironmentPolicyBlocked environment_policy_blocked  environment, diagnostics
 ├── NotFound                   not_found
 ├── Conflict                   conflict
 │   ├── RunStateConflict       run_state_conflict        run_id, status
@@ -81,6 +83,12 @@ class SpecPathConfined(InvalidInput):
     reason = "spec_path_confined"
 
 
+class ProjectConfigInvalid(InvalidInput):
+    """The project config cannot be used; details["diagnostics"] says why."""
+
+    reason = "project_config_invalid"
+
+
 class PayloadTooLarge(InvalidInput):
     """The request is larger than the service accepts."""
 
@@ -103,6 +111,12 @@ class Forbidden(KneoError):
     """The caller is known but lacks a scope."""
 
     reason = "forbidden"
+
+
+class EnvironmentPolicyBlocked(Forbidden):
+    """The environment's policy does not let the spec run; details["diagnostics"] says why."""
+
+    reason = "environment_policy_blocked"
 
 
 class NotFound(KneoError):

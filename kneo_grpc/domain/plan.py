@@ -3,18 +3,27 @@
 A plan is stored once per digest (SHA-256 over its canonical JSON) and never re-read from a file.
 """
 
+import dataclasses
+import enum
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from kneo_grpc.domain.data import from_data, to_data
+from kneo_grpc.domain.data import from_data
 from kneo_grpc.domain.human import HumanRequestType, OnTimeout
 from kneo_grpc.domain.ids import PlanDigest
 
 PLAN_FORMAT = 1
 """A release reads plans of its own format and of the one before."""
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+# Fields that came after the first release of the format are left out of the canonical JSON while
+# they have their default: what says nothing new keeps its digest.
+_LATER = {"later": True}
 
 ROOT = ""
 """Key of the root agent in Plan.agents and of the root workflow in Plan.workflows."""
@@ -28,6 +37,9 @@ class StepPlan:
     kind.
     on_error: fail, continue, retry or fallback; fallback_ref: id of a step of the same workflow.
     max_retries: extra attempts after the first; timeout_seconds: per attempt, None waits for ever.
+    on_reject: continue, fail or goto, of a human step; goto_ref: id of the step to go to.
+    fan_out: a graph's node whose matching edges are all followed; join: None, or all or any of the
+    branches that arrive.
     """
 
     id: str
@@ -38,6 +50,10 @@ class StepPlan:
     fallback_ref: str | None = None
     max_retries: int = 0
     timeout_seconds: float | None = None
+    on_reject: str = field(default="continue", metadata=_LATER)
+    goto_ref: str | None = field(default=None, metadata=_LATER)
+    fan_out: bool = field(default=False, metadata=_LATER)
+    join: str | None = field(default=None, metadata=_LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +83,9 @@ class WorkflowPlan:
 
     steps: the steps of a sequence, the nodes of a graph, the participants of the other kinds, in
     order of declaration.
+    selector: sequence, round_robin or agent, and then selector_ref is the agent; stop: ends a group
+    chat when it holds.
+    merge: all or last of the texts of branches.
     implicit: made by the compiler around a single agent; it emits no workflow events.
     """
 
@@ -82,10 +101,59 @@ class WorkflowPlan:
     selector_sequence: tuple[str, ...] = ()
     rounds: int = 1
     implicit: bool = False
+    selector_ref: str | None = field(default=None, metadata=_LATER)
+    stop: ConditionPlan | None = field(default=None, metadata=_LATER)
+    merge: str = field(default="all", metadata=_LATER)
 
     def step(self, step_id: str) -> StepPlan:
         """Return a step by id; the compiler made sure that it is there."""
         return next(step for step in self.steps if step.id == step_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallPlan:
+    """A part that does a piece of work. kind: function or agent; ref: key into the plan's table."""
+
+    kind: str
+    ref: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPlan:
+    """What a model sees of the conversation; see the spec language for the policies."""
+
+    policy: str = "full"
+    max_messages: int = 20
+    preserve_system_messages: bool = True
+    summarizer: CallPlan | None = None
+    retriever: CallPlan | None = None
+    top_k: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardrailPlan:
+    """A check. stage: input, output, tool or workflow; type: keyword, regex, function or agent, and
+    for the last two `call` is what checks.
+    target: name of the tool or step that is checked, None for all.
+    """
+
+    id: str
+    stage: str
+    type: str
+    action: str = "block"
+    target: str | None = None
+    call: CallPlan | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimePlan:
+    """What an agent's runtime may be besides the preferred mode. allowed_modes: None for all."""
+
+    fallback_mode: str | None = None
+    allowed_modes: tuple[str, ...] | None = None
+    native_provider: str | None = None
+    adapter_ref: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +162,8 @@ class AgentPlan:
 
     strategy: simple, react or plan-act; max_iterations counts model calls of the loop.
     tools: names the agent may call; tool_permissions: what those may touch, as the spec says it.
+    as_agent: key of the workflow that answers in its place.
+    append_mode: auto, never, user_only or assistant_only: what a turn adds to the history.
     """
 
     name: str
@@ -107,6 +177,14 @@ class AgentPlan:
     max_iterations: int = 10
     tools: tuple[str, ...] = ()
     tool_permissions: Mapping[str, Any] = field(default_factory=dict)
+    stop_on_tool_error: bool = field(default=False, metadata=_LATER)
+    parallel_tool_calls: bool = field(default=True, metadata=_LATER)
+    runtime: RuntimePlan = field(default=RuntimePlan(), metadata=_LATER)
+    memory: MemoryPlan = field(default=MemoryPlan(), metadata=_LATER)
+    guardrails: tuple[GuardrailPlan, ...] = field(default=(), metadata=_LATER)
+    skills: tuple[str, ...] = field(default=(), metadata=_LATER)
+    append_mode: str = field(default="auto", metadata=_LATER)
+    as_agent: str | None = field(default=None, metadata=_LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,18 +198,46 @@ class FunctionPlan:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolPlan:
     """A tool that a model may call. parameters: JSON Schema; implementation: `module.attribute`,
-    None when registered by name.
+    None when registered by name, or when a server's tool (mcp_server, mcp_name) or an agent does
+    the work.
     """
 
     name: str
     description: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     implementation: str | None = None
+    mcp_server: str | None = field(default=None, metadata=_LATER)
+    mcp_name: str | None = field(default=None, metadata=_LATER)
+    agent: str | None = field(default=None, metadata=_LATER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpServerPlan:
+    """How to reach an MCP server. transport: stdio, http or sse; settings: the other fields that
+    the spec gives, under the names it gives them.
+    """
+
+    name: str
+    transport: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkillPlan:
+    """Instructions that agents share. source: path below the folder of specs."""
+
+    name: str
+    source: str
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HumanPlan:
-    """Whom to ask and how. timeout_seconds: None or 0 waits for ever."""
+    """Whom to ask and how. timeout_seconds: None or 0 waits for ever.
+
+    default_on_timeout: the default option is the answer when the time is up.
+    response_role: user, assistant or system adds the answer to the messages.
+    """
 
     name: str
     description: str | None = None
@@ -142,6 +248,8 @@ class HumanPlan:
     options: tuple[str, ...] | None = None
     default_option: str | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
+    default_on_timeout: bool = field(default=False, metadata=_LATER)
+    response_role: str | None = field(default=None, metadata=_LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +264,8 @@ class Plan:
     functions: Mapping[str, FunctionPlan] = field(default_factory=dict)
     humans: Mapping[str, HumanPlan] = field(default_factory=dict)
     tools: Mapping[str, ToolPlan] = field(default_factory=dict)
+    mcp_servers: Mapping[str, McpServerPlan] = field(default_factory=dict, metadata=_LATER)
+    skills: Mapping[str, SkillPlan] = field(default_factory=dict, metadata=_LATER)
 
     def root(self, target: str) -> WorkflowPlan:
         """Return what a run of `target` (workflow or agent) executes; without a root workflow it
@@ -171,7 +281,7 @@ class Plan:
 def encode_plan(plan: Plan) -> tuple[PlanDigest, bytes]:
     """Return the plan's digest (64 hex digits) and its canonical JSON in UTF-8."""
     text = json.dumps(
-        to_data(plan), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        _lean(plan), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
     content = text.encode()
     return PlanDigest(hashlib.sha256(content).hexdigest()), content
@@ -186,3 +296,38 @@ def decode_plan(content: bytes) -> Plan:
         found = data.get("format")
         raise ValueError(f"plan format {found} is unknown; this release reads {PLAN_FORMAT}")
     return from_data(Plan, data)
+
+
+def _lean(value: Any) -> Any:
+    """Return the plan's data without the later fields that have their defaults."""
+    kind: type = type(value)
+    if kind in _PLAIN:
+        return value
+    kept = _kept(kind)
+    if kept is not None:
+        data = {}
+        for name, later, default in kept:
+            item = getattr(value, name)
+            if not later or item != default:
+                data[name] = item if type(item) in _PLAIN else _lean(item)
+        return data
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {key: _lean(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_lean(item) for item in value]
+    return value
+
+
+@cache
+def _kept(kind: type) -> tuple[tuple[str, bool, Any], ...] | None:
+    """Return (name, whether it may be left out, default) of a plan class's fields; else None."""
+    if not dataclasses.is_dataclass(kind):
+        return None
+    rows = []
+    for part in dataclasses.fields(kind):
+        made = part.default_factory
+        default = part.default if made is dataclasses.MISSING else made()
+        rows.append((part.name, "later" in part.metadata, default))
+    return tuple(rows)

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from kneo_grpc.domain.change import Change, IdempotencyRecord, Job, JobKind, Outcome
+from kneo_grpc.domain.change import Change, IdempotencyRecord, Job, JobKind, Outcome, OutcomeKind
 from kneo_grpc.domain.data import evolve, to_data
 from kneo_grpc.domain.run import Run, RunStatus
+from kneo_grpc.ports.store import Store
 
 Key = tuple[str, str, str]
 """An idempotency key: principal, scope, key."""
@@ -60,3 +61,22 @@ def with_key(
         key = (record.principal, record.scope, record.key)
         return evolve(change, idempotency=named), key
     return evolve(change, idempotency=replace(named, response=response_of(change))), None
+
+
+async def find_landed(store: Store, change: Change) -> Outcome | None:
+    """Return the outcome of a Change whose reply was lost if it landed, as long as nothing else
+    has happened to the run since.
+    """
+    stored = await store.load_run(change.run_id)
+    sequence = change.run.checkpoint_sequence + len(change.checkpoints)
+    if (
+        stored is None
+        or stored.attempt != change.run.attempt
+        or stored.checkpoint_sequence != sequence
+    ):
+        return None
+    return Outcome(
+        kind=OutcomeKind.APPLIED,
+        event_sequence=stored.event_sequence,
+        checkpoint_sequence=sequence,
+    )

@@ -12,7 +12,6 @@ from kneo_grpc.domain.change import (
     Change,
     ExpectAttempt,
     Outcome,
-    OutcomeKind,
 )
 from kneo_grpc.domain.errors import LeaseLost, QueueFull, StoreUnavailable
 from kneo_grpc.domain.ids import RunId
@@ -29,7 +28,7 @@ from kneo_grpc.engine.messages import (
     WaitRetry,
 )
 from kneo_grpc.engine.state import State
-from kneo_grpc.platform.changes import Key, numbered, queued, response_of
+from kneo_grpc.platform.changes import Key, find_landed, numbered, queued, response_of
 from kneo_grpc.platform.decisions import ChangeWriter, Lease
 from kneo_grpc.platform.steps import StepExecutor
 from kneo_grpc.ports.clock import Clock
@@ -39,6 +38,8 @@ logger = logging.getLogger("kneo_grpc.legs")
 
 Leg = asyncio.Task[Run | None]
 """Ends with the run as it was stored when the leg ended, or None when the lease was lost."""
+
+_Landed = asyncio.Future[tuple[Outcome, Leg | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +124,7 @@ class Legs:
         Once begun, both are done even if the caller goes away: else the run would be leased and
         driven by nobody. Raises StoreUnavailable when it cannot be found out whether it landed.
         """
-        landed: asyncio.Future[tuple[Outcome, Leg | None]]
-        landed = asyncio.get_running_loop().create_future()
+        landed: _Landed = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(self._carry(change, plan, decision, key, landed))
         self._launches.add(task)
         task.add_done_callback(self._launches.discard)
@@ -223,7 +223,7 @@ class Legs:
         plan: Plan,
         decision: Decision,
         key: Key | None,
-        landed: "asyncio.Future[tuple[Outcome, Leg | None]]",
+        landed: "_Landed",
     ) -> Run | None:
         """Land a Change, tell, and drive the run if it is running."""
         try:
@@ -252,12 +252,12 @@ class Legs:
     async def _commit_new(self, change: Change) -> Outcome:
         try:
             (outcome,) = await self._store.commit([change])
+            return outcome
         except StoreUnavailable:
-            found = await self._landed(change)
+            found = await find_landed(self._store, change)
             if found is None:
                 raise
             return found
-        return outcome
 
     async def _drive(
         self, leg: "_Leg", commands: tuple[Command, ...], *, waited: bool
@@ -361,7 +361,7 @@ class Legs:
                 (outcome,) = await self._store.commit([change])
                 if outcome.applied:
                     return outcome
-                landed = await self._landed(change) if uncertain else None
+                landed = await find_landed(self._store, change) if uncertain else None
                 if landed is not None:
                     return landed
                 raise LeaseLost("the run moved on", run_id=change.run_id)
@@ -369,24 +369,6 @@ class Legs:
                 uncertain = True
                 logger.warning("store unavailable, commit waits", extra={"run_id": change.run_id})
                 await self._clock.sleep(self._settings.store_retry)
-
-    async def _landed(self, change: Change) -> Outcome | None:
-        """Return the outcome of a Change whose reply was lost if it landed, as long as nothing else
-        has happened to the run since.
-        """
-        stored = await self._store.load_run(change.run_id)
-        sequence = change.run.checkpoint_sequence + len(change.checkpoints)
-        if (
-            stored is None
-            or stored.attempt != change.run.attempt
-            or stored.checkpoint_sequence != sequence
-        ):
-            return None
-        return Outcome(
-            kind=OutcomeKind.APPLIED,
-            event_sequence=stored.event_sequence,
-            checkpoint_sequence=sequence,
-        )
 
 
 class _Leg:

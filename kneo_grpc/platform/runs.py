@@ -269,9 +269,11 @@ def _request_data(command: CreateRun) -> dict[str, Any]:
         "target": command.target,
         "environment": command.environment,
         "overrides": command.source.overrides,
+        "overlays": list(command.source.overlays),
+        "bundle": command.source.bundle,
         "session_id": command.session_id,
         "caller_metadata": command.metadata,
         "async_mode": command.queued or None,
         "timeout_seconds": command.timeout.total_seconds() if command.timeout else None,
     }
-    return {key: value for key, value in data.items() if value not in (None, {})}
+    return {key: value for key, value in data.items() if value not in (None, {}, [])}

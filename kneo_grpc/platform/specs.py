@@ -1,41 +1,27 @@
 """Specs: find, check and compile them; equal requests share one compiled plan."""
 
 import asyncio
-import hashlib
-import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from kneo_grpc.domain.diagnostic import Diagnostic, Severity
-from kneo_grpc.domain.errors import InvalidInput, NotFound, SpecInvalid, SpecPathConfined
+from kneo_grpc.domain.errors import EnvironmentPolicyBlocked, NotFound, SpecInvalid
 from kneo_grpc.domain.ids import PlanDigest
 from kneo_grpc.domain.plan import Plan, ToolPlan, decode_plan, encode_plan
+from kneo_grpc.platform.spec_sources import Material, SpecSource, SpecSources
 from kneo_grpc.ports.code import Code, CodeMissing, CodeNotAllowed
 from kneo_grpc.ports.store import Store
 from kneo_grpc.spec import compile as compiler
 from kneo_grpc.spec.document import Document
-from kneo_grpc.spec.load import load_object, load_text
-from kneo_grpc.spec.merge import merge
-from kneo_grpc.spec.validate import validate
+from kneo_grpc.spec.environment_policy import policy_findings
+from kneo_grpc.spec.findings import diagnostic_data
+from kneo_grpc.spec.model import Spec
+from kneo_grpc.spec.names import Known
+from kneo_grpc.spec.validate import examine
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpecSource:
-    """Where a spec comes from. bundle (a signed one) stands alone; spec wins over spec_path.
-
-    overlays: paths of specs merged over it in order; environment: whose defaults fill what is
-    left out; overrides are merged last.
-    """
-
-    spec_path: str | None = None
-    spec: Mapping[str, Any] | None = None
-    overrides: Mapping[str, Any] | None = None
-    environment: str | None = None
-    overlays: tuple[str, ...] = ()
-    bundle: Mapping[str, Any] | None = None
+__all__ = ["CompiledSpec", "SpecSource", "Specs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,44 +34,48 @@ class CompiledSpec:
 
 
 class Specs:
-    """Checks and compiles specs.
-
-    root: folder that spec paths are confined to. examples: folder that `examples/…` means where the
-    root has no such file. plans_max: compiled plans kept in memory.
-    """
+    """Checks and compiles specs. plans_max: compiled plans kept in memory."""
 
     def __init__(
-        self,
-        *,
-        store: Store,
-        code: Code,
-        root: Path,
-        examples: Path | None = None,
-        plans_max: int = 256,
+        self, *, store: Store, code: Code, sources: SpecSources, plans_max: int = 256
     ) -> None:
         self._store = store
         self._code = code
-        self._root = root.resolve()
-        self._examples = examples
+        self._sources = sources
         self._plans_max = plans_max
         self._compiled: OrderedDict[str, CompiledSpec] = OrderedDict()
         self._plans: OrderedDict[PlanDigest, Plan] = OrderedDict()
 
     async def validate(self, source: SpecSource) -> list[Diagnostic]:
-        """Return every finding; a spec that cannot even be read is a finding too."""
-        text = await self._text(source)
-        return await asyncio.to_thread(self._validate, source, text)
+        """Return every finding, those of the environment's policy among them; a spec that cannot
+        even be read is a finding too.
+        """
+        return await asyncio.to_thread(self._validate, source)
+
+    async def document(self, source: SpecSource) -> Document:
+        """Return the spec that a source means, with all that is laid over it.
+
+        Raises SpecInvalid when it cannot even be read.
+        """
+        return await asyncio.to_thread(lambda: self._sources.gather(source).document())
+
+    def known(self) -> Known:
+        """Return what specs may refer to without declaring it."""
+        return Known(tools=self._known_tools())
 
     async def compile(self, source: SpecSource) -> CompiledSpec:
-        """Return the plan of a spec. Raises SpecInvalid with details["diagnostics"]."""
-        text = await self._text(source)
-        key = _digest(source, text)
-        known = self._compiled.get(key)
+        """Return the plan of a spec. Raises SpecInvalid and EnvironmentPolicyBlocked, both with
+        details["diagnostics"], and what SpecSources.gather raises.
+        """
+        material = self._sources.gather_known(source)
+        if material is None:
+            material = await asyncio.to_thread(self._sources.gather, source)
+        known = self._compiled.get(material.key)
         if known is not None:
-            self._compiled.move_to_end(key)
+            self._compiled.move_to_end(material.key)
             return known
-        compiled = await asyncio.to_thread(self._compile, source, text)
-        self._compiled[key] = compiled
+        compiled = await asyncio.to_thread(self._compile, material)
+        self._compiled[material.key] = compiled
         while len(self._compiled) > self._plans_max:
             self._compiled.popitem(last=False)
         return compiled
@@ -105,50 +95,24 @@ class Specs:
             self._plans.popitem(last=False)
         return plan
 
-    async def _text(self, source: SpecSource) -> bytes | None:
-        """Return the file's bytes, or None for an inline spec."""
-        if source.spec is not None:
-            return None
-        if not source.spec_path:
-            raise InvalidInput("one of spec and spec_path is required")
-        return await asyncio.to_thread(self._read, source.spec_path)
-
-    def _read(self, name: str) -> bytes:
-        """Read a file below the root. What it really is after links is what counts."""
-        path = Path(name)
-        if "\0" in name or name.startswith("~") or ".." in path.parts:
-            raise SpecPathConfined("the spec path leaves the spec root", spec_path=name)
-        found = (self._root / path).resolve()
-        if not found.is_relative_to(self._root):
-            raise SpecPathConfined("the spec path leaves the spec root", spec_path=name)
-        if not found.exists() and self._examples and path.parts[:1] == ("examples",):
-            found = self._examples.joinpath(*path.parts[1:])
-        if not found.is_file():
-            raise InvalidInput(f"there is no spec file {name}", spec_path=name)
+    def _validate(self, source: SpecSource) -> list[Diagnostic]:
         try:
-            return found.read_bytes()
-        except OSError as error:
-            raise InvalidInput(f"spec file {name} cannot be read", spec_path=name) from error
-
-    def _document(self, source: SpecSource, text: bytes | None) -> Document:
-        if text is not None:
-            document = load_text(text, name=source.spec_path or "<spec>")
-        else:
-            document = load_object(source.spec or {})
-        if source.overrides:
-            document = merge(document, load_object(source.overrides))
-        return document
-
-    def _validate(self, source: SpecSource, text: bytes | None) -> list[Diagnostic]:
-        try:
-            document = self._document(source, text)
+            material = self._sources.gather(source)
+            document = material.document()
         except SpecInvalid as error:
             return [_diagnostic(item) for item in error.details["diagnostics"]]
-        return validate(document, known_tools=self._known_tools())
+        spec, diagnostics = examine(document, self.known())
+        return [*_policy_findings(material, document, spec, diagnostics), *diagnostics]
 
-    def _compile(self, source: SpecSource, text: bytes | None) -> CompiledSpec:
-        document = self._document(source, text)
+    def _compile(self, material: Material) -> CompiledSpec:
+        document = material.document()
         plan = compiler.compile_spec(document, known_tools=self._known_tools()).plan
+        if material.policy is not None:
+            # Few specs stand under a policy; they are examined twice, once for each judge.
+            spec, diagnostics = examine(document, self.known())
+            found = _policy_findings(material, document, spec, diagnostics)
+            if found:
+                raise _blocked(material.environment, found)
         self._find_code(plan)
         digest, content = encode_plan(plan)
         return CompiledSpec(plan=plan, digest=digest, content=content)
@@ -197,9 +161,27 @@ class Specs:
             raise SpecInvalid(findings[0][2], diagnostics=diagnostics)
 
 
-def _digest(source: SpecSource, text: bytes | None) -> str:
-    head = json.dumps([source.spec, source.overrides], sort_keys=True).encode()
-    return hashlib.sha256(head + b"\0" + (text or b"")).hexdigest()
+def _policy_findings(
+    material: Material, document: Document, spec: Spec | None, diagnostics: list[Diagnostic]
+) -> list[Diagnostic]:
+    return policy_findings(
+        material.policy,
+        material.environment,
+        document,
+        spec,
+        diagnostics,
+        signed=material.signed,
+    )
+
+
+def _blocked(environment: str, found: list[Diagnostic]) -> EnvironmentPolicyBlocked:
+    more = f"; and {len(found) - 1} more" if len(found) > 1 else ""
+    return EnvironmentPolicyBlocked(
+        f"the policy of the environment {environment} does not let the spec run: "
+        f"{found[0].message}{more}",
+        environment=environment,
+        diagnostics=[diagnostic_data(item) for item in found],
+    )
 
 
 def _diagnostic(item: Mapping[str, Any]) -> Diagnostic:

@@ -1,22 +1,14 @@
-"""Checks agents: model, runtime, tools, permissions, memory, guardrails; and the people to ask."""
+"""Checks agents: model, runtime, tools, permissions, skills, and workflows behind them."""
 
 from collections.abc import Mapping
 
+from kneo_grpc.spec.check_guardrails import check_guardrails
+from kneo_grpc.spec.check_memory import check_memory
 from kneo_grpc.spec.document import Path
 from kneo_grpc.spec.findings import Findings, Near, shown
-from kneo_grpc.spec.model import Agent, Guardrail, Human, RuntimePreferences, Spec
+from kneo_grpc.spec.model import Agent, RuntimePreferences, Spec
 from kneo_grpc.spec.names import Known, agents, steps, workflows
 from kneo_grpc.spec.permissions import permissions
-
-_ACTIONS = {
-    "input": frozenset({"warn", "block", "retry", "escalate", "human_review"}),
-    "output": frozenset({"warn", "block", "retry", "escalate", "human_review", "revise"}),
-    "tool": frozenset({"warn", "block", "retry", "escalate", "human_review", "revise", "redact"}),
-    "workflow": frozenset(
-        {"warn", "block", "retry", "escalate", "human_review", "revise", "redact"}
-    ),
-}
-_GUARDRAIL_CONFIG = {"keyword": "keywords", "regex": "patterns"}
 
 _AS_AGENT_EXCLUDES = (
     "model",
@@ -43,7 +35,7 @@ PRIVILEGED = frozenset(
 
 
 def check_agents(spec: Spec, known: Known, findings: Findings) -> None:
-    """Note what is wrong with the agents and the people of a spec."""
+    """Note what is wrong with the agents of a spec."""
     tools = {**spec.tools, **dict.fromkeys(known.tools)}
     for path, agent in agents(spec):
         _check_model(path, agent, findings)
@@ -53,12 +45,9 @@ def check_agents(spec: Spec, known: Known, findings: Findings) -> None:
         _check_permissions(path, agent, findings)
         _check_skills(path, agent, spec, findings)
         _check_as_agent(path, agent, spec, findings)
-        if agent.memory is not None and not agent.memory.get("policy"):
-            text = "memory needs a policy: full, sliding_window, summary or retrieval"
-            findings.error("E_MEMORY_POLICY_REQUIRED", (*path, "memory", "policy"), text)
-        _check_guardrails((*path, "guardrails"), agent, findings)
-    for name, human in spec.components.humans.items():
-        _check_human(("components", "humans", name), human, findings)
+        if agent.memory is not None:
+            check_memory((*path, "memory"), agent.memory, spec, findings)
+    check_guardrails(spec, findings)
     _check_approval(spec, findings)
 
 
@@ -67,6 +56,10 @@ def _check_model(path: Path, agent: Agent, findings: Findings) -> None:
     if strategy != "simple" and agent.model is None and agent.as_agent is None:
         text = f"the strategy `{strategy}` works on a model, and the agent has none"
         findings.warning("W_AGENT_MODEL", (*path, "model"), text, "the dummy model will be used")
+    if agent.model is not None and agent.model.extra.get("api_key"):
+        text = "a key in a spec is stored with every plan made of it"
+        hint = "name the secret with `api_key_ref`"
+        findings.warning("W_SECRET_IN_SPEC", (*path, "model", "extra", "api_key"), text, hint)
 
 
 def _check_runtime(path: Path, runtime: RuntimePreferences, findings: Findings) -> None:
@@ -154,56 +147,9 @@ def _check_as_agent(path: Path, agent: Agent, spec: Spec, findings: Findings) ->
             Near(agent.as_agent, spec.components.workflows),
         )
     for field in _AS_AGENT_EXCLUDES:
-        if getattr(agent, field):
+        if getattr(agent, field) not in (None, Agent.model_fields[field].default):
             text = f"an agent that is a workflow has no `{field}`"
             findings.error("E_AS_AGENT_FIELDS", (*path, field), text)
-
-
-def _check_guardrails(path: Path, agent: Agent, findings: Findings) -> None:
-    if agent.guardrails is None:
-        return
-    for stage, actions in _ACTIONS.items():
-        for index, guardrail in enumerate(getattr(agent.guardrails, stage)):
-            _check_guardrail((*path, stage, index), guardrail, actions, stage, findings)
-
-
-def _check_guardrail(
-    path: Path, guardrail: Guardrail, actions: frozenset[str], stage: str, findings: Findings
-) -> None:
-    if guardrail.mode != "middleware":
-        text = f"the mode {shown(guardrail.mode)} is not supported, only `middleware`"
-        findings.error("E_GUARDRAIL_MODE_UNSUPPORTED", (*path, "mode"), text)
-    if guardrail.action not in actions:
-        text = f"the stage `{stage}` has no action {shown(guardrail.action)}"
-        hint = Near(guardrail.action, sorted(actions))
-        findings.error("E_GUARDRAIL_ACTION_UNSUPPORTED", (*path, "action"), text, hint)
-    config = _GUARDRAIL_CONFIG.get(guardrail.type)
-    if config is not None:
-        if not guardrail.config.get(config):
-            text = f"a {guardrail.type} guardrail needs config.{config}"
-            findings.error("E_GUARDRAIL_FIELDS", (*path, "config", config), text)
-    elif guardrail.type not in ("function", "agent"):
-        text = "the type must be keyword, regex, function or agent"
-        findings.error("E_GUARDRAIL_FIELDS", (*path, "type"), text)
-    elif not guardrail.ref:
-        text = f"a {guardrail.type} guardrail needs a ref"
-        findings.error("E_GUARDRAIL_FIELDS", (*path, "ref"), text)
-
-
-def _check_human(path: Path, human: Human, findings: Findings) -> None:
-    options = human.options
-    if human.request_type == "selection" and not options:
-        text = "a selection needs options to choose from"
-        findings.error("E_HUMAN_SELECTION_REQUIRES_OPTIONS", (*path, "options"), text)
-    if human.default_option is not None and human.default_option not in (options or ()):
-        text = f"the default {shown(human.default_option)} is not among the options"
-        hint = Near(human.default_option, options or ())
-        findings.error(
-            "E_HUMAN_DEFAULT_OPTION_NOT_IN_OPTIONS", (*path, "default_option"), text, hint
-        )
-    if human.response_role == "system":
-        text = "a person's reply would speak with the voice of the system prompt"
-        findings.warning("W_HUMAN_RESPONSE_ROLE_SYSTEM", (*path, "response_role"), text)
 
 
 def _check_approval(spec: Spec, findings: Findings) -> None:

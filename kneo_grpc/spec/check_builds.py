@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from kneo_grpc.spec.document import Path
 from kneo_grpc.spec.findings import Findings, shown
-from kneo_grpc.spec.model import Agent, Spec
+from kneo_grpc.spec.model import Agent, GroupChatWorkflow, HandoffWorkflow, Spec
 from kneo_grpc.spec.names import agents, steps, workflows
 
 NESTING_MAX = 16
@@ -17,7 +17,10 @@ _Uses = list[tuple[Part, Path]]
 
 
 def check_builds(spec: Spec, findings: Findings) -> None:
-    """Note cycles through workflows and agents, and workflows nested too deep."""
+    """Note cycles through workflows and agents, and workflows nested too deep.
+
+    An agent stands on its tools that are agents, and on the agents of its memory and guardrails.
+    """
     uses = _uses(spec)
     height: dict[Part, int] = {}
     open_parts: set[Part] = set()
@@ -31,8 +34,9 @@ def check_builds(spec: Spec, findings: Findings) -> None:
             for target, path in rest:
                 if target in open_parts:
                     # A workflow that names itself has a code of its own.
-                    if target != part:
-                        text = f"{target[0]} {shown(target[1])} is, in the end, made of itself"
+                    if target != part or part[0] == "agent":
+                        noun = shown(target[1]) if target[1] else "of the root"
+                        text = f"the {target[0]} {noun} is, in the end, made of itself"
                         findings.error("E_BUILD_CYCLE", path, text)
                 elif target in uses and target not in height:
                     stack.append((target, iter(uses[target])))
@@ -60,8 +64,14 @@ def _uses(spec: Spec) -> dict[Part, _Uses]:
     for path, workflow in workflows(spec):
         here = uses.setdefault(("workflow", "" if path == ("workflow",) else str(path[-1])), [])
         for step_path, step in steps(path, workflow):
-            if step.kind in ("agent", "workflow"):
-                here.append(((step.kind, step.ref), (*step_path, "ref")))
+            if step.kind == "workflow":
+                here.append((("workflow", step.ref), (*step_path, "ref")))
+            elif step.kind in ("agent", "guardrail"):
+                # The root agent answers to its name as well.
+                root = step.ref == spec.agent.name and step.ref not in spec.components.agents
+                here.append((("agent", "" if root else step.ref), (*step_path, "ref")))
+        if isinstance(workflow, (HandoffWorkflow, GroupChatWorkflow)) and workflow.selector.ref:
+            here.append((("agent", workflow.selector.ref), (*path, "selector", "ref")))
     for path, agent in agents(spec):
         name = "" if path == ("agent",) else str(path[-1])
         uses[("agent", name)] = list(_agent_uses(path, agent, spec))
@@ -75,3 +85,11 @@ def _agent_uses(path: Path, agent: Agent, spec: Spec) -> Iterator[tuple[Part, Pa
         tool = spec.tools.get(name)
         if tool is not None and tool.agent is not None:
             yield ("agent", tool.agent), (*path, "tools", "include", index)
+    for field in ("summarizer", "retriever"):
+        call = getattr(agent.memory, field, None)
+        if call is not None and call.ref not in spec.components.functions:
+            yield ("agent", call.ref), (*path, "memory", field, "ref")
+    for stage in ("input", "output", "tool", "workflow"):
+        for index, item in enumerate(getattr(agent.guardrails, stage, ())):
+            if item.type == "agent" and item.ref:
+                yield ("agent", item.ref), (*path, "guardrails", stage, index, "ref")

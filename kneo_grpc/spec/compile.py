@@ -5,38 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from kneo_grpc.domain.diagnostic import Diagnostic, has_errors
-from kneo_grpc.domain.human import HumanRequestType, OnTimeout
-from kneo_grpc.domain.plan import (
-    ROOT,
-    AgentPlan,
-    ConditionPlan,
-    EdgePlan,
-    FunctionPlan,
-    HumanPlan,
-    Plan,
-    StepPlan,
-    ToolPlan,
-    WorkflowPlan,
-)
+from kneo_grpc.domain.plan import ROOT, FunctionPlan, McpServerPlan, Plan, SkillPlan
+from kneo_grpc.spec.compile_agents import agent_plan, human_plan, tool_plans
+from kneo_grpc.spec.compile_workflows import workflow_plan
 from kneo_grpc.spec.document import Document
 from kneo_grpc.spec.findings import spec_invalid
-from kneo_grpc.spec.model import (
-    Agent,
-    AnyWorkflow,
-    Condition,
-    GraphWorkflow,
-    GroupChatWorkflow,
-    HandoffWorkflow,
-    Human,
-    SequentialWorkflow,
-    Spec,
-    Step,
-)
-from kneo_grpc.spec.names import DEFAULT_PROVIDER, Known, agents, steps
-from kneo_grpc.spec.permissions import permissions
+from kneo_grpc.spec.model import McpServer, Spec
+from kneo_grpc.spec.names import Known
 from kneo_grpc.spec.validate import DUMMY_ONLY, examine
-
-_MAX_ITERATIONS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,152 +42,36 @@ def compile_spec(
     if spec is None or has_errors(diagnostics):
         raise spec_invalid(diagnostics)
     return Compiled(
-        plan=_plan(spec, known),
+        plan=plan_of(spec, known),
         diagnostics=tuple(diagnostics),
         spec=spec.model_dump(by_alias=True, exclude_none=True),
     )
 
 
-def _plan(spec: Spec, known: Known) -> Plan:
+def plan_of(spec: Spec, known: Known) -> Plan:
+    """Return the plan of a spec in which validation found no error."""
     parts = spec.components
-    flows = {name: _workflow(flow, spec) for name, flow in parts.workflows.items()}
+    flows = {name: workflow_plan(flow, spec) for name, flow in parts.workflows.items()}
     if spec.workflow is not None:
-        flows[ROOT] = _workflow(spec.workflow, spec)
+        flows[ROOT] = workflow_plan(spec.workflow, spec)
+    agents = {name: agent_plan(agent, spec) for name, agent in parts.agents.items()}
     return Plan(
-        agents={
-            ROOT: _agent(spec.agent),
-            **{name: _agent(agent) for name, agent in parts.agents.items()},
-        },
+        agents={ROOT: agent_plan(spec.agent, spec), **agents},
         workflows=flows,
         functions={
             name: FunctionPlan(name=name, implementation=function.implementation)
             for name, function in parts.functions.items()
         },
-        humans={name: _human(name, human) for name, human in parts.humans.items()},
-        tools=_tools(spec, known),
+        humans={name: human_plan(name, human) for name, human in parts.humans.items()},
+        tools=tool_plans(spec, known),
+        mcp_servers={name: _server(name, server) for name, server in spec.mcp_servers.items()},
+        skills={
+            name: SkillPlan(name=name, source=skill.source, description=skill.description)
+            for name, skill in spec.skills.items()
+        },
     )
 
 
-def _tools(spec: Spec, known: Known) -> dict[str, ToolPlan]:
-    """Return the declared tools, and those registered with a definition that agents include."""
-    tools = {
-        name: ToolPlan(
-            name=name,
-            description=tool.description,
-            parameters=tool.parameters,
-            implementation=tool.implementation,
-        )
-        for name, tool in spec.tools.items()
-    }
-    if not isinstance(known.tools, Mapping):
-        return tools
-    for _, agent in agents(spec):
-        for name in _allowed(agent):
-            if name not in tools:
-                tools[name] = known.tools[name]
-    return tools
-
-
-def _allowed(agent: Agent) -> tuple[str, ...]:
-    """Return what the agent may call: a denied tool is not even shown to its model."""
-    denied = frozenset((permissions(agent) or {}).get("deny", ()))
-    included = agent.tools.include if agent.tools else ()
-    return tuple(name for name in dict.fromkeys(included) if name not in denied)
-
-
-def _agent(agent: Agent) -> AgentPlan:
-    model, strategy = agent.model, agent.strategy
-    provider = model.provider if model else DEFAULT_PROVIDER
-    settings: dict[str, Any] = {}
-    if model is not None:
-        fields = {"temperature", "max_tokens", "timeout_seconds", "token_budget", "extra"}
-        settings = model.model_dump(include=fields, exclude_none=True)
-        if not model.extra:
-            del settings["extra"]
-    return AgentPlan(
-        name=agent.name,
-        description=agent.description,
-        system_prompt=agent.system_prompt,
-        provider="dummy" if provider == DEFAULT_PROVIDER else provider,
-        model=model.name if model else "dummy",
-        model_settings=settings,
-        strategy=strategy.type if strategy else "simple",
-        max_iterations=(strategy.max_iterations if strategy else None) or _MAX_ITERATIONS,
-        tools=_allowed(agent),
-        tool_permissions=permissions(agent) or {},
-    )
-
-
-def _human(name: str, human: Human) -> HumanPlan:
-    return HumanPlan(
-        name=name,
-        description=human.description,
-        assignee=human.assignee,
-        timeout_seconds=human.timeout_seconds,
-        on_timeout=OnTimeout(human.on_timeout),
-        request_type=HumanRequestType(human.request_type),
-        options=tuple(human.options) if human.options is not None else None,
-        default_option=human.default_option,
-        context=human.context or {},
-    )
-
-
-def _workflow(workflow: AnyWorkflow, spec: Spec) -> WorkflowPlan:
-    common: dict[str, Any] = {
-        "name": workflow.name or f"{workflow.type}-workflow",
-        "kind": workflow.type,
-        "description": workflow.description,
-        "steps": tuple(_step(path[-1], step, spec) for path, step in steps((), workflow)),
-    }
-    if isinstance(workflow, SequentialWorkflow):
-        return WorkflowPlan(**common)
-    if isinstance(workflow, GraphWorkflow):
-        edges = tuple(
-            EdgePlan(
-                source=edge.source,
-                target=edge.to,
-                condition=_condition(edge.condition) if edge.condition else None,
-                label=edge.label,
-            )
-            for edge in workflow.edges
-        )
-        return WorkflowPlan(
-            **common, start=workflow.start, edges=edges, max_steps=workflow.max_steps
-        )
-    common["max_iterations"] = workflow.max_iterations
-    if isinstance(workflow, HandoffWorkflow):
-        chosen = workflow.selector
-        return WorkflowPlan(
-            **common, selector=chosen.type, selector_sequence=tuple(chosen.sequence)
-        )
-    if isinstance(workflow, GroupChatWorkflow):
-        return WorkflowPlan(**common, rounds=workflow.rounds)
-    return WorkflowPlan(**common)
-
-
-def _step(key: str | int, step: Step, spec: Spec) -> StepPlan:
-    """Compile a step. key: of a graph node, it counts rather than the id."""
-    ref = step.ref
-    if step.kind == "agent" and ref not in spec.components.agents:
-        ref = ROOT  # validation made sure that it is the root agent's name
-    return StepPlan(
-        id=key if isinstance(key, str) else step.id,
-        kind=step.kind,
-        ref=ref,
-        enabled=step.enabled,
-        on_error=step.on_error,
-        fallback_ref=step.fallback_ref,
-        max_retries=step.max_retries,
-        timeout_seconds=step.timeout_seconds,
-    )
-
-
-def _condition(condition: Condition) -> ConditionPlan:
-    inner = condition.conditions if condition.condition is None else [condition.condition]
-    return ConditionPlan(
-        type=condition.type,
-        key=condition.key,
-        value=condition.value,
-        case_sensitive=condition.case_sensitive,
-        conditions=tuple(_condition(child) for child in inner),
-    )
+def _server(name: str, server: McpServer) -> McpServerPlan:
+    settings = server.model_dump(exclude={"transport"}, exclude_defaults=True)
+    return McpServerPlan(name=name, transport=server.transport, settings=settings)

@@ -1,6 +1,5 @@
 """Collects diagnostics while a spec is checked, and puts them in order."""
 
-import difflib
 import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -8,6 +7,7 @@ from typing import Any, NamedTuple
 from kneo_grpc.domain.diagnostic import Diagnostic, Severity
 from kneo_grpc.domain.errors import SpecInvalid
 from kneo_grpc.spec.document import Document, Path, format_path
+from kneo_grpc.spec.spelling import closest
 
 FINDINGS_MAX = 1000
 """More findings than anybody reads; the rest is only counted."""
@@ -29,9 +29,9 @@ class Near(NamedTuple):
         """Compare with the first 200 candidates."""
         if not isinstance(self.word, str) or not self.word:
             return self.otherwise
-        pool = list(itertools.islice(self.candidates, _CANDIDATES_MAX))
-        close = difflib.get_close_matches(self.word[:128], pool, n=1, cutoff=0.6)
-        return f"did you mean `{close[0]}`?" if close else self.otherwise
+        pool = itertools.islice(self.candidates, _CANDIDATES_MAX)
+        close = closest(self.word, pool)
+        return f"did you mean `{close}`?" if close else self.otherwise
 
 
 Suggestion = str | Near | None
@@ -77,7 +77,7 @@ class Findings:
         self._found.append(_Finding(code, severity, path, message, suggestion))
 
     def _placed(self, finding: "_Finding", *, hint: bool) -> Diagnostic:
-        line, column = self._document.position(finding.path) or (None, None)
+        line, column, file = self._document.place(finding.path) or (None, None, None)
         suggestion = finding.suggestion
         if isinstance(suggestion, Near):
             suggestion = suggestion.text() if hint else suggestion.otherwise
@@ -89,6 +89,7 @@ class Findings:
             suggestion=suggestion,
             line=line,
             column=column,
+            file=file,
         )
 
 
@@ -132,7 +133,9 @@ def shown(word: object) -> str:
 
 
 def diagnostic_data(diagnostic: Diagnostic) -> dict[str, Any]:
-    """Return the JSON form: code, severity, message; path, suggestion, line, column where known."""
+    """Return the JSON form: code, severity, message; path, suggestion, line, column, file where
+    known.
+    """
     data = {
         "code": diagnostic.code,
         "severity": diagnostic.severity.value,
@@ -141,6 +144,7 @@ def diagnostic_data(diagnostic: Diagnostic) -> dict[str, Any]:
         "suggestion": diagnostic.suggestion,
         "line": diagnostic.line,
         "column": diagnostic.column,
+        "file": diagnostic.file,
     }
     return {key: value for key, value in data.items() if value is not None}
 
@@ -150,7 +154,8 @@ def spec_invalid(diagnostics: Sequence[Diagnostic]) -> SpecInvalid:
     errors = [item for item in diagnostics if item.severity is Severity.ERROR]
     first = errors[0]
     where = f" at {first.path}" if first.path else ""
-    line = f" (line {first.line})" if first.line else ""
+    file = f"{first.file}, " if first.file else ""
+    line = f" ({file}line {first.line})" if first.line else ""
     more = f"; and {len(errors) - 1} more" if len(errors) > 1 else ""
     return SpecInvalid(
         f"{first.code}{where}{line}: {first.message}{more}",

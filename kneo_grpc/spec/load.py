@@ -22,6 +22,7 @@ except ImportError:  # PyYAML built without libyaml reads the same, slower
     from yaml import SafeLoader as _Loader
 
 _STANDARD = "tag:yaml.org,2002:"
+_TAG_DIRECTIVES_MAX = 16
 _SURROGATES = re.compile(
     r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
 )
@@ -50,16 +51,17 @@ def load_text(
     """
     source = _utf8(text, limits)
     try:
-        data, mark = _Reader(source, limits).document()
-    except yaml.MarkedYAMLError as error:
-        raise _yaml_refusal(error, source) from None
-    except yaml.reader.ReaderError as error:
-        before = source[: error.position]
-        line = before.count(b"\n") + 1
-        column = len(before) - before.rfind(b"\n")
+        reader = _Reader(source, limits)
+        data, mark = reader.document()
+    except _Refused as fault:
         raise refusal(
-            "E_ENCODING", "the text holds a control character", position=(line, column)
+            fault.code, fault.message, path=reader.path(), position=fault.position
         ) from None
+    except yaml.MarkedYAMLError as error:
+        raise _yaml_refusal(error, source, reader.path()) from None
+    except yaml.reader.ReaderError as error:
+        at = _position(source, error.position)
+        raise refusal("E_ENCODING", "the text holds a control character", position=at) from None
     return Document(name=name, data=data, mark=mark)
 
 
@@ -78,21 +80,39 @@ def load_object(
 def _utf8(text: bytes | str, limits: LoadLimits) -> bytes:
     try:
         source = text.encode() if isinstance(text, str) else bytes(text)
-    except UnicodeEncodeError:
-        raise refusal("E_ENCODING", "the text holds half of a surrogate pair") from None
+    except UnicodeEncodeError as error:
+        at = _position(text[: error.start].encode(), None)  # type: ignore[union-attr] # it is text
+        problem = "the text holds half of a surrogate pair"
+        raise refusal("E_ENCODING", problem, position=at) from None
     if len(source) > limits.bytes_max:
-        raise refusal("E_LIMIT", f"the spec is larger than {limits.bytes_max} bytes")
+        problem = f"the spec is larger than {limits.bytes_max} bytes"
+        raise refusal("E_LIMIT", problem, position=_position(source, limits.bytes_max))
     source = source.removeprefix(b"\xef\xbb\xbf")
     try:
         decoded = source.decode()
-    except UnicodeDecodeError:
-        raise refusal("E_ENCODING", "the spec is not UTF-8 text") from None
+    except UnicodeDecodeError as error:
+        at = _position(source, error.start)
+        hint = "save it as UTF-8"
+        problem = "the spec is not UTF-8 text"
+        raise refusal("E_ENCODING", problem, position=at, suggestion=hint) from None
     if "\0" in decoded:
-        raise refusal("E_ENCODING", "the spec holds NUL bytes: it is binary or UTF-16")
+        problem = "the spec holds NUL bytes: it is binary or UTF-16"
+        raise refusal("E_ENCODING", problem, position=_position(source, source.index(b"\0")))
+    if source.count(b"%TAG") > _TAG_DIRECTIVES_MAX and decoded.lstrip()[:1] == "%":
+        # The parser compares each with all before it.
+        problem = f"more than {_TAG_DIRECTIVES_MAX} %TAG directives"
+        raise refusal("E_LIMIT", problem, position=(1, 1))
     if decoded.lstrip()[:1] == "{" and "\\u" in decoded:
         # JSON escapes characters beyond the BMP as a surrogate pair, which YAML does not know.
         source = _SURROGATES.sub(_joined, decoded).encode()
     return source
+
+
+def _position(source: bytes, offset: int | None) -> tuple[int, int]:
+    """Return line and column of a byte; None: of the end. Columns count characters."""
+    before = source[:offset]
+    line = before[before.rfind(b"\n") + 1 :].decode(errors="ignore")
+    return before.count(b"\n") + 1, len(line) + 1
 
 
 def _joined(match: re.Match[str]) -> str:
@@ -100,15 +120,26 @@ def _joined(match: re.Match[str]) -> str:
     return f"{match[1]}\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08x}"
 
 
-def _yaml_refusal(error: yaml.MarkedYAMLError, source: bytes) -> Exception:
+def _yaml_refusal(error: yaml.MarkedYAMLError, source: bytes, path: Path) -> Exception:
     mark = error.problem_mark or error.context_mark
     problem = str(error.problem or error.context or "not YAML")
     if mark is None:
-        return refusal("E_YAML", problem)
+        return refusal("E_YAML", problem, path=path)
     line = source.split(b"\n")[mark.line : mark.line + 1]
     indent = line[0][: len(line[0]) - len(line[0].lstrip())] if line else b""
     hint = "indent with spaces, not with tabs" if b"\t" in indent else None
-    return refusal("E_YAML", problem, position=(mark.line + 1, mark.column + 1), suggestion=hint)
+    at = (mark.line + 1, mark.column + 1)
+    return refusal("E_YAML", problem, path=path, position=at, suggestion=hint)
+
+
+class _Refused(Exception):
+    """What the reader raises; load_text makes the finding of it."""
+
+    def __init__(self, code: str, message: str, position: tuple[int, int]) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.position = position
 
 
 class _Reader:
@@ -120,15 +151,21 @@ class _Reader:
         self._limits = limits
         self._nodes = 0
         self._deepest = 0
+        # Filled from the inside out while a fault is on its way up.
+        self._trail: list[str | int] = []
         # anchor → (value, nodes, height)
         self._anchors: dict[str, tuple[Any, int, int]] = {}
+
+    def path(self) -> Path:
+        """Return where the fault is that document() ended with."""
+        return tuple(reversed(self._trail))
 
     def document(self) -> tuple[dict[str, Any], Mark]:
         try:
             self._next()  # stream start
             start = self._next()
             if isinstance(start, yaml.StreamEndEvent):
-                raise refusal("E_YAML", "the spec is empty", position=(1, 1))
+                raise _Refused("E_YAML", "the spec is empty", (1, 1))
             event = self._next()
             data, mark = self._value(event, 1)
             self._next()  # document end
@@ -138,7 +175,7 @@ class _Reader:
                     "E_YAML", "a spec is one document, and here starts another", after
                 )
             if data is None:
-                raise refusal("E_YAML", "the spec is empty", position=(1, 1))
+                raise _Refused("E_YAML", "the spec is empty", (1, 1))
             if not isinstance(data, dict):
                 raise self._refused("E_TYPE", "a spec is an object", event)
             return data, mark
@@ -195,37 +232,51 @@ class _Reader:
     def _sequence(self, event: Any, depth: int) -> tuple[list[Any], Mark]:
         data: list[Any] = []
         marks: list[Mark | None] = []
-        while type(item := self._next()) is not yaml.SequenceEndEvent:
-            value, mark = self._value(item, depth + 1)
-            data.append(value)
-            marks.append(mark)
+        try:
+            while type(item := self._next()) is not yaml.SequenceEndEvent:
+                value, mark = self._value(item, depth + 1)
+                data.append(value)
+                marks.append(mark)
+        except (_Refused, yaml.YAMLError):
+            self._trail.append(len(data))
+            raise
         return data, Mark(*_place(event), marks)
 
     def _mapping(self, event: Any, depth: int) -> tuple[dict[str, Any], Mark]:
         data: dict[str, Any] = {}
         marks: dict[str, Mark | None] = {}
         merged: list[tuple[Any, Any]] = []
-        while type(item := self._next()) is not yaml.MappingEndEvent:
-            if type(item) is not yaml.ScalarEvent:
-                raise self._refused("E_YAML", "a key must be plain text", item)
-            self._nodes += 1
-            key: str = item.value
-            if key == "<<" and item.implicit[0]:
-                merged.append((item, self._value(self._next(), depth + 1)[0]))
-                continue
-            if key in data:
-                first = marks[key]
-                at = f"; first on line {first.line}" if first else ""
-                raise self._refused(
-                    "E_DUPLICATE_KEY", f"the key {shown(key)} is there twice{at}", item
-                )
-            self._text(item)
-            value, mark = self._value(self._next(), depth + 1)
-            data[key] = value
-            marks[key] = Mark(*_place(item), mark.children)
-        for item, value in merged:
-            self._merge_key(item, value, data, marks)
+        key: str | None = None
+        try:
+            while type(item := self._next()) is not yaml.MappingEndEvent:
+                key = item.value if type(item) is yaml.ScalarEvent else None
+                name = self._checked_key(key, item, marks)
+                value, mark = self._value(self._next(), depth + 1)
+                if name == "<<" and item.implicit[0]:
+                    merged.append((item, value))
+                else:
+                    data[name] = value
+                    marks[name] = Mark(*_place(item), mark.children)
+                key = None
+            for item, value in merged:
+                self._merge_key(item, value, data, marks)
+        except (_Refused, yaml.YAMLError):
+            if key is not None:
+                self._trail.append(key)
+            raise
         return data, Mark(*_place(event), marks)
+
+    def _checked_key(self, key: str | None, event: Any, marks: Mapping[str, Mark | None]) -> str:
+        if key is None:
+            raise self._refused("E_YAML", "a key must be plain text", event)
+        self._nodes += 1
+        if key in marks:
+            first = marks[key]
+            at = f"; first on line {first.line}" if first else ""
+            raise self._refused(
+                "E_DUPLICATE_KEY", f"the key {shown(key)} is there twice{at}", event
+            )
+        return self._text(event)
 
     def _merge_key(
         self, event: Any, value: Any, data: dict[str, Any], marks: dict[str, Mark | None]
@@ -260,7 +311,7 @@ class _Reader:
         raise self._refused("E_TAG", f"the tag {shown(event.tag)} is not allowed here", event)
 
     def _refused(self, code: str, message: str, event: Any) -> Exception:
-        return refusal(code, message, position=_place(event))
+        return _Refused(code, message, _place(event))
 
 
 def _place(event: Any) -> tuple[int, int]:

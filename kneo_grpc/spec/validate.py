@@ -6,6 +6,7 @@ from kneo_grpc.domain.diagnostic import Diagnostic
 from kneo_grpc.spec.check_agents import check_agents
 from kneo_grpc.spec.check_builds import check_builds
 from kneo_grpc.spec.check_components import check_components
+from kneo_grpc.spec.check_people import check_people
 from kneo_grpc.spec.check_support import check_support
 from kneo_grpc.spec.check_workflows import check_workflows
 from kneo_grpc.spec.document import Document
@@ -34,8 +35,13 @@ def validate(
     return examine(document, known)[1]
 
 
-def examine(document: Document, known: Known) -> tuple[Spec | None, list[Diagnostic]]:
-    """Return the spec, None where the document does not fit the model, and all findings."""
+def examine(
+    document: Document, known: Known, *, gate: bool = True
+) -> tuple[Spec | None, list[Diagnostic]]:
+    """Return the spec, None where the document does not fit the model, and all findings.
+
+    gate: also refuse what the language knows and this release does not run.
+    """
     document = migrate(document)
     findings = Findings(document)
     version = document.data.get("version")
@@ -48,6 +54,8 @@ def examine(document: Document, known: Known) -> tuple[Spec | None, list[Diagnos
         check_workflows(spec, findings)
         check_agents(spec, known, findings)
         check_components(spec, known, findings)
+        check_people(spec, findings)
         check_builds(spec, findings)
-        check_support(spec, known, findings)
+        if gate:
+            check_support(spec, known, findings)
     return spec, findings.ordered()

@@ -138,7 +138,11 @@ async def test_jobs_are_cleared_by_kind_before_new_ones_are_added(
     )
     await store.commit([change])
     rows = await query("select kind, subject, lease_owner from jobs order by kind, subject")
-    assert rows == [("deadline", "", None), ("human_expiry", "", None), ("human_expiry", "b#1", "p")]
+    assert rows == [
+        ("deadline", "", None),
+        ("human_expiry", "", None),
+        ("human_expiry", "b#1", "p"),
+    ]
 
 
 async def test_a_job_of_the_same_name_replaces_the_older(store: Store, query: Query) -> None:

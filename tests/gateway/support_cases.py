@@ -1,5 +1,7 @@
 """The requests whose answers the golden files show, each with what has to happen before."""
 
+import contextlib
+import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -182,21 +184,22 @@ async def _(stage: Stage) -> Request:
 # Queue and maintenance
 
 
-def long_ago(stage: Stage) -> None:
-    """Jobs are due by the database's clock, which goes on; in this past they all are."""
-    stage.clock.advance(timedelta(days=-3650))
+def long_due(stage: Stage) -> None:
+    """Jobs are due by the database's clock, which is not the test's: since 2020 now."""
+    with contextlib.closing(sqlite3.connect(stage.platform.settings.state_path)) as connection:
+        connection.execute("update jobs set due_at = 1577836800000000")
+        connection.commit()
 
 
 @case("QueueService.ListQueue")
 async def _(stage: Stage) -> Request:
-    long_ago(stage)
     await stage.done(create(spec=function_spec("note"), async_mode=True))
+    long_due(stage)
     return get("/v1/queue")
 
 
 @case("QueueService.ListDeadLetters")
 async def _(stage: Stage) -> Request:
-    long_ago(stage)
     await stage.done(create(spec=function_spec("note"), async_mode=True))
     for number in range(5):
         owner, at_once = f"lost_{number}", timedelta(0)
@@ -205,6 +208,7 @@ async def _(stage: Stage) -> Request:
         )
         assert len(claims) == 1
     assert (await stage.platform.worker.run_once()).dead == 1
+    long_due(stage)
     return get("/v1/queue/dead")
 
 
@@ -215,15 +219,15 @@ async def _(stage: Stage) -> Request:
 
 @case("MaintenanceService.PruneTimedOutRuns")
 async def _(stage: Stage) -> Request:
-    long_ago(stage)
     await stage.done(create(spec=function_spec("note"), async_mode=True, timeout_seconds=1))
+    long_due(stage)
     return post("/v1/maintenance/prune-timed-out-runs")
 
 
 @case("MaintenanceService.PruneExpiredHumanTasks")
 async def _(stage: Stage) -> Request:
-    long_ago(stage)
     await stage.done(create(spec=human_spec(timeout_seconds=1)))
+    long_due(stage)
     return post("/v1/maintenance/prune-expired-human-tasks")
 
 
@@ -284,6 +288,54 @@ async def _(stage: Stage) -> Request:
     spec = function_spec("note")
     spec["workflow"]["steps"][0]["ref"] = "nothing"
     return post("/v1/specs/validate", {"spec": spec})
+
+
+@case("SpecService.CompileSpec")
+async def _(stage: Stage) -> Request:
+    return post("/v1/specs/compile", {"spec_path": "examples/research_agent.yaml"})
+
+
+@case("SpecService.CompileSpec.not_strict")
+async def _(stage: Stage) -> Request:
+    spec = function_spec("note")
+    spec["components"]["functions"]["note"]["implementation"] = "nowhere.at_all"
+    return post("/v1/specs/compile", {"spec": spec, "strict": False})
+
+
+@case("SpecService.ExplainSpec")
+async def _(stage: Stage) -> Request:
+    return post("/v1/specs/explain", {"spec_path": "examples/smoke_human_workflow.yaml"})
+
+
+@case("SpecService.GraphSpec")
+async def _(stage: Stage) -> Request:
+    return post("/v1/specs/graph", {"spec_path": "examples/research_agent.yaml"})
+
+
+@case("SpecService.GraphSpec.mermaid")
+async def _(stage: Stage) -> Request:
+    body = {"spec_path": "examples/smoke_human_workflow.yaml", "format": "mermaid"}
+    return post("/v1/specs/graph", body)
+
+
+@case("SpecService.GetPolicyReport")
+async def _(stage: Stage) -> Request:
+    return post("/v1/specs/policy-report", {"spec_path": "examples/research_agent.yaml"})
+
+
+@case("SpecService.GetPolicyReport.no_spec")
+async def _(stage: Stage) -> Request:
+    return post("/v1/specs/policy-report", {"spec": {"version": "v1"}})
+
+
+@case("SpecService.ListSkills")
+async def _(stage: Stage) -> Request:
+    for name in ("tone", "maths"):
+        folder = stage.platform.settings.spec_root / "skills" / name
+        folder.mkdir(parents=True)
+        text = f"---\nname: {name}\ndescription: How we do {name}.\n---\nBe brief.\n"
+        (folder / "SKILL.md").write_text(text)
+    return get("/v1/skills")
 
 
 @case("SpecService.RunSpec")
@@ -382,6 +434,38 @@ async def _(stage: Stage) -> Request:
     spec = function_spec("note")
     spec["workflow"]["steps"].append({"id": "more", "kind": "function", "ref": "nothing"})
     return create(spec=spec)
+
+
+@case("error.spec_invalid.compile")
+async def _(stage: Stage) -> Request:
+    spec = function_spec("note")
+    spec["workflow"]["steps"].append({"id": "more", "kind": "function", "ref": "nothing"})
+    return post("/v1/specs/compile", {"spec": spec})
+
+
+def configure(stage: Stage, text: str) -> None:
+    folder = stage.platform.settings.spec_root / ".kneo"
+    folder.mkdir()
+    (folder / "config.yaml").write_text(f"project: {{name: shop}}\n{text}")
+
+
+@case("error.project_config_invalid")
+async def _(stage: Stage) -> Request:
+    configure(stage, "specs: {default: a.yaml}\n")
+    return post("/v1/specs/explain", {"spec": function_spec("note")})
+
+
+@case("error.environment_policy_blocked")
+async def _(stage: Stage) -> Request:
+    policy = "{policy_enforcement: {require_human_review: true}}"
+    configure(stage, f"environments: {{prod: {policy}}}\n")
+    return post("/v1/specs/compile", {"spec": function_spec("note"), "environment": "prod"})
+
+
+@case("error.validation_error.spec_view")
+async def _(stage: Stage) -> Request:
+    body = {"spec": function_spec("note"), "format": "png", "overlays": ["a.yaml", ""]}
+    return post("/v1/specs/graph", body)
 
 
 @case("error.spec_path_confined")

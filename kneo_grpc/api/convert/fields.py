@@ -1,6 +1,6 @@
 """Checks on request fields: every fault of a request is reported at once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ class Limits:
     overrides_bytes: int = 65_536
     metadata_bytes: int = 32_768
     path_chars: int = 4_096
+    list_items: int = 100
     page_items: int = 1_000
     offset: int = 10_000
 
@@ -58,6 +59,17 @@ class Fields:
         if not message.HasField(field):
             return None
         return self.text(field, getattr(message, field), limit) or None
+
+    def texts(self, field: str, values: Iterable[str]) -> tuple[str, ...]:
+        """Return a list of texts, none of them empty, at most list_items."""
+        found = tuple(values)
+        if len(found) > self.limits.list_items:
+            self.fault(field, f"has {len(found)} items; at most {self.limits.list_items} are taken")
+            return ()
+        for index, value in enumerate(found):
+            if not self.text(f"{field}[{index}]", value):
+                self.fault(f"{field}[{index}]", "is empty")
+        return found
 
     def identifier(self, field: str, value: str) -> str:
         """Return an id: 1 to 128 printable characters."""
@@ -130,13 +142,17 @@ def _fill(struct: Struct, data: Mapping[str, Any]) -> None:
 
 
 def _set(target: Any, value: Any) -> None:
-    if value is None:
+    # The exact types first: to ask for a Mapping is slow, and most values are texts.
+    kind = type(value)
+    if kind is str:
+        target.string_value = value
+    elif value is None:
         target.null_value = 0
-    elif isinstance(value, bool):
+    elif kind is bool:
         target.bool_value = value
-    elif isinstance(value, (int, float)):
+    elif kind is int or kind is float:
         target.number_value = value
-    elif isinstance(value, Mapping):
+    elif kind is dict or isinstance(value, Mapping):
         target.struct_value.SetInParent()
         _fill(target.struct_value, value)
     elif isinstance(value, (list, tuple)):

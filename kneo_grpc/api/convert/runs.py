@@ -7,6 +7,7 @@ from typing import Any
 from kneo_grpc._gen.kneo.v1 import run_pb2, run_result_pb2
 from kneo_grpc.api.convert.fields import Fields, Limits, to_struct, to_timestamp
 from kneo_grpc.api.convert.human import request_to_pb
+from kneo_grpc.api.convert.specs import source_fields
 from kneo_grpc.domain.ids import RunId
 from kneo_grpc.domain.run import (
     STATUS_ALIASES,
@@ -18,7 +19,6 @@ from kneo_grpc.domain.run import (
 )
 from kneo_grpc.platform.recovery import RecoveryView
 from kneo_grpc.platform.runs import CreateRun
-from kneo_grpc.platform.specs import SpecSource
 from kneo_grpc.ports.store import (
     CHECKPOINT_SORT_KEYS,
     EVENT_SORT_KEYS,
@@ -42,13 +42,11 @@ def create_from_pb(
     if seconds is not None and not 1 <= seconds <= TIMEOUT_SECONDS_MAX:
         fields.fault("timeout_seconds", f"must be between 1 and {TIMEOUT_SECONDS_MAX}")
         seconds = None
+    if request.skills.add or request.skills.disable:
+        fields.fault("skills", "comes in a later release")
     command = CreateRun(
         input=fields.text("input", request.input, limits.input_chars),
-        source=SpecSource(
-            spec_path=fields.optional_text(request, "spec_path"),
-            spec=fields.struct(request, "spec", limits.inline_spec_bytes),
-            overrides=fields.struct(request, "overrides", limits.overrides_bytes),
-        ),
+        source=source_fields(request, fields),
         target=fields.choice("target", request.target, ("workflow", "agent"), "workflow"),
         environment=fields.optional_text(request, "environment"),
         session_id=fields.optional_text(request, "session_id"),

@@ -215,7 +215,10 @@ def test_only_the_owner_may_read_the_saved_keys(kneo, tmp_path):
         "active": "a",
         "profiles": {"a": {"service_url": "http://a", "api_key": "tok"}},
     }
-    assert [item.name for item in path.parent.iterdir()] == ["profiles.json"]
+    assert {item.name for item in path.parent.iterdir()} == {
+        "profiles.json",
+        ".profiles.json.lock",
+    }
 
 
 def test_keys_are_never_shown(kneo):

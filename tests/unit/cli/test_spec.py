@@ -18,7 +18,7 @@ def test_a_valid_spec_is_told_with_its_warnings(kneo, backend, spec_path):
     result = kneo("spec", "validate", str(spec_path))
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        f"{spec_path}:2:1 warning W_X odd (agent)",
+        f"{spec_path}:2:1: warning W_X odd",
         f"{spec_path} is valid.",
     ]
     assert backend.calls == [("validate_spec", ({"spec_path": str(spec_path)},))]
@@ -48,7 +48,7 @@ def test_a_service_gets_the_spec_itself_and_its_findings_get_their_lines(kneo, b
     result = kneo("spec", "validate", str(spec_path), "--service-url", "http://localhost:1")
     ((_, (body,)),) = backend.calls
     assert body["spec"]["agent"]["tools"] == {"include": ["nope"]}
-    assert result.stdout.startswith(f"{spec_path}:5:15 error E_UNKNOWN_TOOL no tool nope")
+    assert result.stdout.startswith(f"{spec_path}:5:15: error E_UNKNOWN_TOOL no tool nope")
 
 
 def test_a_spec_can_be_piped_in(kneo, backend):

@@ -173,6 +173,7 @@ async def test_a_create_carries_fields_key_and_idempotency_key(call):
         "overrides": {"b": None},
         "target": "",
         "async_mode": False,
+        "overlays": [],
     }
     (sent,) = runs.metadata
     assert sent["authorization"] == "Bearer secret"

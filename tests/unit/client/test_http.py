@@ -94,6 +94,13 @@ def test_a_continuation_carries_a_key_of_its_own(http_service, reply):
             "/v1/maintenance/prune-expired-human-tasks",
         ),
         (lambda client: client.prune_retention(), "POST", "/v1/maintenance/prune-retention"),
+        (lambda client: client.validate_spec({}), "POST", "/v1/specs/validate"),
+        (lambda client: client.compile_spec({}), "POST", "/v1/specs/compile"),
+        (lambda client: client.explain_spec({}), "POST", "/v1/specs/explain"),
+        (lambda client: client.graph_spec({}), "POST", "/v1/specs/graph"),
+        (lambda client: client.policy_report({}), "POST", "/v1/specs/policy-report"),
+        (lambda client: client.list_skills(), "GET", "/v1/skills"),
+        (lambda client: client.list_skills({"limit": 5}), "GET", "/v1/skills?limit=5"),
     ],
 )
 def test_each_call_takes_its_route_without_a_key(http_service, reply, act, verb, path):

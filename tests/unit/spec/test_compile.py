@@ -22,7 +22,6 @@ from kneo_grpc.domain.plan import (
 )
 from kneo_grpc.spec.compile import compile_spec
 from kneo_grpc.spec.load import load_object, load_text
-from kneo_grpc.spec.summary import explain
 from kneo_grpc.spec.validate import validate
 
 FULL = """
@@ -200,15 +199,6 @@ def test_a_declared_tool_may_be_backed_by_the_registry() -> None:
 def test_a_spec_without_workflow_has_only_its_agent() -> None:
     plan = compiled("version: v1\nagent: {name: solo}\n")
     assert plan == Plan(agents={ROOT: AgentPlan(name="solo")})
-    assert explain(plan) == {"root_agent": "solo", "root_workflow": None, "component_agents": []}
-
-
-def test_explain_names_the_parts() -> None:
-    assert explain(full()) == {
-        "root_agent": "root",
-        "root_workflow": "sequential-workflow",
-        "component_agents": ["helper"],
-    }
 
 
 def test_the_message_names_the_first_error_and_counts_the_others() -> None:

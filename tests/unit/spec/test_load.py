@@ -10,6 +10,7 @@ import yaml
 from kneo_grpc.domain.errors import SpecInvalid
 from kneo_grpc.spec import load
 from kneo_grpc.spec.load import LoadLimits, load_object, load_text
+from kneo_grpc.spec.validate import validate
 
 
 def refused(text: bytes | str, limits: LoadLimits | None = None) -> dict[str, Any]:
@@ -100,6 +101,69 @@ def test_what_cannot_be_read_is_refused_with_its_line(case: str, parser: str) ->
 )
 def test_bytes_that_are_no_utf8_text_are_refused(data: bytes) -> None:
     assert refused(data)["code"] == "E_ENCODING"
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "column"),
+    [
+        ("a: 1\nb: öä\n".encode("latin-1"), 2, 4),
+        (b"a: 1\nb: \x00\n", 2, 4),
+        ("a: ö\nb: \ud800\n", 2, 4),
+        ("a: " + "ö" * 200_000, 1, 131_074),
+        (b"%TAG !a! x\n" * 20 + b"---\na: 1\n", 1, 1),
+    ],
+)
+def test_text_that_cannot_be_read_has_a_position(data: bytes, line: int, column: int) -> None:
+    diagnostic = refused(data)
+    assert (diagnostic["line"], diagnostic["column"]) == (line, column)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("a:\n  b: 1\n  b: 2\n", "a.b"),
+        ("a:\n  - 1\n  - !x 2\n", "a[1]"),
+        ("a: {b: [0, {c: .inf}]}\n", "a.b[1].c"),
+        ("a:\n  b: *c\n", "a.b"),
+        ('a:\n  b: "x\\0"\n', "a.b"),
+        ("a:\n  b:\n    <<: 5\n", "a.b"),
+        ("a: {b: [1,\nc: }\n", "a.b[1].c"),
+        ("a: 1\na: 2\n", "a"),
+        ("a: 1\n---\nb: 1\n", None),
+    ],
+)
+def test_what_cannot_be_read_has_a_path(text: str, path: str | None, parser: str) -> None:
+    assert refused(text).get("path") == path
+
+
+# Each is as large as a spec may be, and made to keep a reader busy.
+SLOW = {
+    "tag directives": "".join(f"%TAG !t{i}! x\n" for i in range(15_000)) + "---\na: 1\n",
+    "lists": "[" * 256 * 1024,
+    "objects": "{" * 256 * 1024,
+    "questions": "? " * 128 * 1024,
+    "dashes": "- " * 128 * 1024,
+    "keys": "".join(f"k{i}: 1\n" for i in range(24_000)),
+    "anchors": "a: [" + ",".join(f"&a{i} x" for i in range(20_000)) + "]",
+    "aliases": "a: &a x\nb: [" + ",".join(["*a"] * 60_000) + "]",
+    "indents": "".join(" " * i + "a:\n" for i in range(700)),
+    "digits": "a: " + "1" * 250_000,
+    "quotes": "a: '" + "''" * 120_000 + "'",
+    "escapes": '{"a": "' + "\\ud83d" * 40_000 + '"}',
+    "key over many lines": '"' + "a\n" * 120_000 + '": 1',
+    "spaces": " " * 256 * 1024,
+    "texts": "a: [" + "x," * 24_000 + "]",
+}
+
+
+@pytest.mark.parametrize("case", SLOW)
+def test_what_is_made_to_be_slow_is_read_or_refused_soon(case: str) -> None:
+    start = time.process_time()
+    try:
+        validate(load_text(SLOW[case]))
+    except SpecInvalid as refusal:
+        assert len(refusal.details["diagnostics"]) == 1
+    assert time.process_time() - start < 1.5
 
 
 def test_a_byte_order_mark_is_no_fault() -> None:

@@ -2,8 +2,11 @@
 
 import pytest
 
+from kneo_grpc.domain.errors import SpecInvalid
+from kneo_grpc.spec.compile import compile_spec
+from kneo_grpc.spec.document import Document
 from kneo_grpc.spec.load import load_object, load_text
-from kneo_grpc.spec.merge import merge
+from kneo_grpc.spec.merge import fill, merge
 from kneo_grpc.spec.migrate import migrate, migration
 from kneo_grpc.spec.validate import validate
 
@@ -38,11 +41,74 @@ def test_overlays_apply_in_order() -> None:
     assert merged.data == {**BASE, "d": 2}
 
 
-def test_what_an_overlay_gave_has_no_line_and_the_rest_keeps_its_own() -> None:
-    base = load_text("version: v1\nagent:\n  name: root\n  nme: x\nworkflow: {type: q}\n")
-    merged = merge(base, load_text("agent:\n  modle: y\n"))
-    lines = {item.path: item.line for item in validate(merged)}
-    assert lines == {"agent.nme": 4, "agent.modle": None, "workflow.type": 5}
+BASE_TEXT = "version: v1\nagent:\n  name: root\n  nme: x\nworkflow: {type: q}\n"
+
+
+def places(document: Document) -> dict:
+    return {item.path: (item.file, item.line, item.column) for item in validate(document)}
+
+
+def test_what_an_overlay_gave_is_found_in_the_overlay_and_the_rest_in_the_base() -> None:
+    base = load_text(BASE_TEXT, name="base.yaml")
+    first = load_text("# first\nagent:\n  modle: y\n", name="first.yaml")
+    second = load_text("components:\n  agents:\n    a: {nmae: b}\n", name="second.yaml")
+    assert places(merge(base, first, second)) == {
+        "agent.nme": (None, 4, 3),
+        "agent.modle": ("first.yaml", 3, 3),
+        "workflow.type": (None, 5, 12),
+        "components.agents.a.name": ("second.yaml", 3, 5),
+        "components.agents.a.nmae": ("second.yaml", 3, 9),
+    }
+
+
+def test_a_later_overlay_takes_over_the_place() -> None:
+    base = load_text(BASE_TEXT, name="base.yaml")
+    first = load_text("agent: {nme: y, extra: 1}\n", name="first.yaml")
+    second = load_text("\n\nagent: {nme: z}\n", name="second.yaml")
+    found = places(merge(base, first, second))
+    assert found["agent.nme"] == ("second.yaml", 3, 9)
+    assert found["agent.extra"] == ("first.yaml", 1, 17)
+
+
+def test_an_overlay_over_data_without_lines_keeps_its_own() -> None:
+    base = load_object({"version": "v1", "agent": {"name": "a", "nme": 1}})
+    overlay = load_text("agent:\n  modle: y\n", name="over.yaml")
+    assert places(merge(base, overlay)) == {
+        "agent.nme": (None, None, None),
+        "agent.modle": ("over.yaml", 2, 3),
+    }
+
+
+def test_overrides_have_no_line() -> None:
+    found = places(merge(load_text(BASE_TEXT), {"agent": {"modle": {"x": 1}}}))
+    assert found["agent.modle"] == (None, None, None)
+    assert found["agent.nme"] == (None, 4, 3)
+
+
+def test_a_message_names_the_overlay() -> None:
+    overlay = load_text("agent:\n  modle: y\n", name="over.yaml")
+    base = load_text("version: v1\nagent: {name: a}\n")
+    with pytest.raises(SpecInvalid, match=r"\(over.yaml, line 2\)"):
+        compile_spec(merge(base, overlay))
+
+
+def test_an_overlay_of_a_legacy_base_may_be_legacy_too() -> None:
+    overlay = load_text("root_agent: {description: d}\nroot_workflow: null\nhumans: {h: {}}\n")
+    merged = merge(load_text(LEGACY), overlay)
+    assert merged.data["agent"] == {"name": "root", "description": "d"}
+    assert "workflow" not in merged.data
+    assert merged.data["version"] == "v1"
+
+
+def test_defaults_fill_in_and_never_change() -> None:
+    document = load_object({"a": {"b": 1, "n": None}, "l": [1]})
+    defaults = load_object({"a": {"b": 2, "c": 3, "n": 4}, "l": [2], "m": {"k": 1}})
+    assert fill(document, defaults).data == {
+        "a": {"b": 1, "n": None, "c": 3},
+        "l": [1],
+        "m": {"k": 1},
+    }
+    assert document.data == {"a": {"b": 1, "n": None}, "l": [1]}
 
 
 LEGACY = """

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kneo/v1/run_result.proto\x12\x07kneo.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xfc\x02\n\x10\x43reateRunRequest\x12\x12\n\x05input\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tspec_path\x18\x02 \x01(\tH\x01\x88\x01\x01\x12%\n\x04spec\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0e\n\x06target\x18\x04 \x01(\t\x12\x18\n\x0b\x65nvironment\x18\x05 \x01(\tH\x02\x88\x01\x01\x12*\n\toverrides\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12)\n\x08metadata\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x17\n\nsession_id\x18\x08 \x01(\tH\x03\x88\x01\x01\x12\x12\n\nasync_mode\x18\t \x01(\x08\x12\x1c\n\x0ftimeout_seconds\x18\n \x01(\x05H\x04\x88\x01\x01\x42\x08\n\x06_inputB\x0c\n\n_spec_pathB\x0e\n\x0c_environmentB\r\n\x0b_session_idB\x12\n\x10_timeout_seconds\"\x93\x02\n\tRunResult\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x18\n\x0boutput_text\x18\x03 \x01(\tH\x00\x88\x01\x01\x12#\n\x1bhuman_intervention_required\x18\x04 \x01(\x08\x12\x1c\n\x0f\x63ontinuation_id\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x18\n\x10\x63ontinuation_ids\x18\x06 \x03(\t\x12)\n\x08metadata\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12 \n\x05\x65rror\x18\x08 \x01(\x0b\x32\x11.kneo.v1.RunErrorB\x0e\n\x0c_output_textB\x12\n\x10_continuation_id\")\n\x08RunError\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kneo/v1/run_result.proto\x12\x07kneo.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xdf\x03\n\x10\x43reateRunRequest\x12\x12\n\x05input\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tspec_path\x18\x02 \x01(\tH\x01\x88\x01\x01\x12%\n\x04spec\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0e\n\x06target\x18\x04 \x01(\t\x12\x18\n\x0b\x65nvironment\x18\x05 \x01(\tH\x02\x88\x01\x01\x12*\n\toverrides\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12)\n\x08metadata\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x17\n\nsession_id\x18\x08 \x01(\tH\x03\x88\x01\x01\x12\x12\n\nasync_mode\x18\t \x01(\x08\x12\x1c\n\x0ftimeout_seconds\x18\n \x01(\x05H\x04\x88\x01\x01\x12\x10\n\x08overlays\x18\x0b \x03(\t\x12&\n\x06skills\x18\x0c \x01(\x0b\x32\x16.kneo.v1.SkillsOverlay\x12\'\n\x06\x62undle\x18\r \x01(\x0b\x32\x17.google.protobuf.StructB\x08\n\x06_inputB\x0c\n\n_spec_pathB\x0e\n\x0c_environmentB\r\n\x0b_session_idB\x12\n\x10_timeout_seconds\"-\n\rSkillsOverlay\x12\x0b\n\x03\x61\x64\x64\x18\x01 \x03(\t\x12\x0f\n\x07\x64isable\x18\x02 \x03(\t\"\x93\x02\n\tRunResult\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x18\n\x0boutput_text\x18\x03 \x01(\tH\x00\x88\x01\x01\x12#\n\x1bhuman_intervention_required\x18\x04 \x01(\x08\x12\x1c\n\x0f\x63ontinuation_id\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x18\n\x10\x63ontinuation_ids\x18\x06 \x03(\t\x12)\n\x08metadata\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12 \n\x05\x65rror\x18\x08 \x01(\x0b\x32\x11.kneo.v1.RunErrorB\x0e\n\x0c_output_textB\x12\n\x10_continuation_id\")\n\x08RunError\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,9 +33,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kneo.v1.run_result_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATERUNREQUEST']._serialized_start=68
-  _globals['_CREATERUNREQUEST']._serialized_end=448
-  _globals['_RUNRESULT']._serialized_start=451
-  _globals['_RUNRESULT']._serialized_end=726
-  _globals['_RUNERROR']._serialized_start=728
-  _globals['_RUNERROR']._serialized_end=769
+  _globals['_CREATERUNREQUEST']._serialized_end=547
+  _globals['_SKILLSOVERLAY']._serialized_start=549
+  _globals['_SKILLSOVERLAY']._serialized_end=594
+  _globals['_RUNRESULT']._serialized_start=597
+  _globals['_RUNRESULT']._serialized_end=872
+  _globals['_RUNERROR']._serialized_start=874
+  _globals['_RUNERROR']._serialized_end=915
 # @@protoc_insertion_point(module_scope)

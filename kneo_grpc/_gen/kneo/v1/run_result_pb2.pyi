@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateRunRequest(_message.Message):
-    __slots__ = ("input", "spec_path", "spec", "target", "environment", "overrides", "metadata", "session_id", "async_mode", "timeout_seconds")
+    __slots__ = ("input", "spec_path", "spec", "target", "environment", "overrides", "metadata", "session_id", "async_mode", "timeout_seconds", "overlays", "skills", "bundle")
     INPUT_FIELD_NUMBER: _ClassVar[int]
     SPEC_PATH_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -19,6 +19,9 @@ class CreateRunRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     ASYNC_MODE_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    OVERLAYS_FIELD_NUMBER: _ClassVar[int]
+    SKILLS_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
     input: str
     spec_path: str
     spec: _struct_pb2.Struct
@@ -29,7 +32,18 @@ class CreateRunRequest(_message.Message):
     session_id: str
     async_mode: bool
     timeout_seconds: int
-    def __init__(self, input: _Optional[str] = ..., spec_path: _Optional[str] = ..., spec: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., target: _Optional[str] = ..., environment: _Optional[str] = ..., overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., session_id: _Optional[str] = ..., async_mode: _Optional[bool] = ..., timeout_seconds: _Optional[int] = ...) -> None: ...
+    overlays: _containers.RepeatedScalarFieldContainer[str]
+    skills: SkillsOverlay
+    bundle: _struct_pb2.Struct
+    def __init__(self, input: _Optional[str] = ..., spec_path: _Optional[str] = ..., spec: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., target: _Optional[str] = ..., environment: _Optional[str] = ..., overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., session_id: _Optional[str] = ..., async_mode: _Optional[bool] = ..., timeout_seconds: _Optional[int] = ..., overlays: _Optional[_Iterable[str]] = ..., skills: _Optional[_Union[SkillsOverlay, _Mapping]] = ..., bundle: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+
+class SkillsOverlay(_message.Message):
+    __slots__ = ("add", "disable")
+    ADD_FIELD_NUMBER: _ClassVar[int]
+    DISABLE_FIELD_NUMBER: _ClassVar[int]
+    add: _containers.RepeatedScalarFieldContainer[str]
+    disable: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, add: _Optional[_Iterable[str]] = ..., disable: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RunResult(_message.Message):
     __slots__ = ("run_id", "status", "output_text", "human_intervention_required", "continuation_id", "continuation_ids", "metadata", "error")

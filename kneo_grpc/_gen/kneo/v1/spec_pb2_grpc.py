@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class SpecServiceStub:
-    """SpecService checks specs and runs them.
+    """SpecService checks specs, shows what is in them and runs them.
     """
 
     def __init__(self, channel):
@@ -41,6 +41,31 @@ class SpecServiceStub:
                 request_serializer=kneo_dot_v1_dot_spec__pb2.ValidateSpecRequest.SerializeToString,
                 response_deserializer=kneo_dot_v1_dot_spec__pb2.ValidateSpecResponse.FromString,
                 _registered_method=True)
+        self.CompileSpec = channel.unary_unary(
+                '/kneo.v1.SpecService/CompileSpec',
+                request_serializer=kneo_dot_v1_dot_spec__pb2.CompileSpecRequest.SerializeToString,
+                response_deserializer=kneo_dot_v1_dot_spec__pb2.CompileSpecResponse.FromString,
+                _registered_method=True)
+        self.ExplainSpec = channel.unary_unary(
+                '/kneo.v1.SpecService/ExplainSpec',
+                request_serializer=kneo_dot_v1_dot_spec__pb2.ExplainSpecRequest.SerializeToString,
+                response_deserializer=kneo_dot_v1_dot_spec__pb2.ExplainSpecResponse.FromString,
+                _registered_method=True)
+        self.GraphSpec = channel.unary_unary(
+                '/kneo.v1.SpecService/GraphSpec',
+                request_serializer=kneo_dot_v1_dot_spec__pb2.GraphSpecRequest.SerializeToString,
+                response_deserializer=kneo_dot_v1_dot_spec__pb2.GraphSpecResponse.FromString,
+                _registered_method=True)
+        self.GetPolicyReport = channel.unary_unary(
+                '/kneo.v1.SpecService/GetPolicyReport',
+                request_serializer=kneo_dot_v1_dot_spec__pb2.GetPolicyReportRequest.SerializeToString,
+                response_deserializer=kneo_dot_v1_dot_spec__pb2.GetPolicyReportResponse.FromString,
+                _registered_method=True)
+        self.ListSkills = channel.unary_unary(
+                '/kneo.v1.SpecService/ListSkills',
+                request_serializer=kneo_dot_v1_dot_spec__pb2.ListSkillsRequest.SerializeToString,
+                response_deserializer=kneo_dot_v1_dot_spec__pb2.ListSkillsResponse.FromString,
+                _registered_method=True)
         self.RunSpec = channel.unary_unary(
                 '/kneo.v1.SpecService/RunSpec',
                 request_serializer=kneo_dot_v1_dot_run__result__pb2.CreateRunRequest.SerializeToString,
@@ -49,12 +74,58 @@ class SpecServiceStub:
 
 
 class SpecServiceServicer:
-    """SpecService checks specs and runs them.
+    """SpecService checks specs, shows what is in them and runs them.
     """
 
     def ValidateSpec(self, request, context):
         """ValidateSpec checks a spec and returns every finding; nothing is stored. Scope specs:read.
-        Errors: invalid_request, spec_path_confined, validation_error, payload_too_large.
+        Errors: invalid_request, spec_path_confined, project_config_invalid, environment_policy_blocked, validation_error,
+        payload_too_large.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompileSpec(self, request, context):
+        """CompileSpec checks a spec, and that this service can run it; nothing is stored. A spec with errors is refused, unless
+        strict is false: then the answer is ok = false with the findings. Scope specs:read.
+        Errors: invalid_request, spec_invalid, spec_path_confined, project_config_invalid, environment_policy_blocked,
+        validation_error, payload_too_large.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainSpec(self, request, context):
+        """ExplainSpec tells what is in a spec: its agents, workflows, tools and people. Scope specs:read.
+        Errors: invalid_request, spec_invalid, spec_path_confined, project_config_invalid, environment_policy_blocked,
+        validation_error, payload_too_large.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GraphSpec(self, request, context):
+        """GraphSpec returns what runs after what in a spec, as data or also as a drawing in text. Scope specs:read.
+        Errors: invalid_request, spec_invalid, spec_path_confined, project_config_invalid, environment_policy_blocked,
+        validation_error, payload_too_large.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPolicyReport(self, request, context):
+        """GetPolicyReport returns what a reviewer asks of a spec: what its agents may touch, what checks them, and who is asked.
+        Scope specs:read. Errors: invalid_request, spec_path_confined, project_config_invalid, environment_policy_blocked,
+        validation_error, payload_too_large.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSkills(self, request, context):
+        """ListSkills returns a page of the skills that lie below the server's spec root: folders that hold a SKILL.md or a
+        skill.yaml. Scope specs:read. Errors: validation_error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -75,6 +146,31 @@ def add_SpecServiceServicer_to_server(servicer, server):
                     request_deserializer=kneo_dot_v1_dot_spec__pb2.ValidateSpecRequest.FromString,
                     response_serializer=kneo_dot_v1_dot_spec__pb2.ValidateSpecResponse.SerializeToString,
             ),
+            'CompileSpec': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompileSpec,
+                    request_deserializer=kneo_dot_v1_dot_spec__pb2.CompileSpecRequest.FromString,
+                    response_serializer=kneo_dot_v1_dot_spec__pb2.CompileSpecResponse.SerializeToString,
+            ),
+            'ExplainSpec': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainSpec,
+                    request_deserializer=kneo_dot_v1_dot_spec__pb2.ExplainSpecRequest.FromString,
+                    response_serializer=kneo_dot_v1_dot_spec__pb2.ExplainSpecResponse.SerializeToString,
+            ),
+            'GraphSpec': grpc.unary_unary_rpc_method_handler(
+                    servicer.GraphSpec,
+                    request_deserializer=kneo_dot_v1_dot_spec__pb2.GraphSpecRequest.FromString,
+                    response_serializer=kneo_dot_v1_dot_spec__pb2.GraphSpecResponse.SerializeToString,
+            ),
+            'GetPolicyReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicyReport,
+                    request_deserializer=kneo_dot_v1_dot_spec__pb2.GetPolicyReportRequest.FromString,
+                    response_serializer=kneo_dot_v1_dot_spec__pb2.GetPolicyReportResponse.SerializeToString,
+            ),
+            'ListSkills': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSkills,
+                    request_deserializer=kneo_dot_v1_dot_spec__pb2.ListSkillsRequest.FromString,
+                    response_serializer=kneo_dot_v1_dot_spec__pb2.ListSkillsResponse.SerializeToString,
+            ),
             'RunSpec': grpc.unary_unary_rpc_method_handler(
                     servicer.RunSpec,
                     request_deserializer=kneo_dot_v1_dot_run__result__pb2.CreateRunRequest.FromString,
@@ -89,7 +185,7 @@ def add_SpecServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SpecService:
-    """SpecService checks specs and runs them.
+    """SpecService checks specs, shows what is in them and runs them.
     """
 
     @staticmethod
@@ -109,6 +205,141 @@ class SpecService:
             '/kneo.v1.SpecService/ValidateSpec',
             kneo_dot_v1_dot_spec__pb2.ValidateSpecRequest.SerializeToString,
             kneo_dot_v1_dot_spec__pb2.ValidateSpecResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompileSpec(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kneo.v1.SpecService/CompileSpec',
+            kneo_dot_v1_dot_spec__pb2.CompileSpecRequest.SerializeToString,
+            kneo_dot_v1_dot_spec__pb2.CompileSpecResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainSpec(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kneo.v1.SpecService/ExplainSpec',
+            kneo_dot_v1_dot_spec__pb2.ExplainSpecRequest.SerializeToString,
+            kneo_dot_v1_dot_spec__pb2.ExplainSpecResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GraphSpec(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kneo.v1.SpecService/GraphSpec',
+            kneo_dot_v1_dot_spec__pb2.GraphSpecRequest.SerializeToString,
+            kneo_dot_v1_dot_spec__pb2.GraphSpecResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicyReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kneo.v1.SpecService/GetPolicyReport',
+            kneo_dot_v1_dot_spec__pb2.GetPolicyReportRequest.SerializeToString,
+            kneo_dot_v1_dot_spec__pb2.GetPolicyReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSkills(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kneo.v1.SpecService/ListSkills',
+            kneo_dot_v1_dot_spec__pb2.ListSkillsRequest.SerializeToString,
+            kneo_dot_v1_dot_spec__pb2.ListSkillsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,125 @@
+"""What is shown of specs: compilations, explanations, graphs, reports; and the skills on disk."""
+
+import dataclasses
+from typing import Any, TypeVar
+
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
+
+from kneo_grpc._gen.kneo.v1 import spec_pb2
+from kneo_grpc.api.convert.fields import Fields, Limits
+from kneo_grpc.api.convert.specs import diagnostics_to_pb, source_fields
+from kneo_grpc.platform.skills import SKILL_SORT_KEYS, SkillOnDisk
+from kneo_grpc.platform.spec_views import DRAWINGS, Compilation
+from kneo_grpc.platform.specs import SpecSource
+from kneo_grpc.ports.store import Page, PageRequest
+from kneo_grpc.spec.explain import Explanation
+from kneo_grpc.spec.graph import Flow, Graph
+from kneo_grpc.spec.model import Spec
+
+M = TypeVar("M", bound=Message)
+_INT32_MAX = 2**31 - 1
+
+
+def compile_from_pb(
+    request: spec_pb2.CompileSpecRequest, limits: Limits
+) -> tuple[SpecSource, bool]:
+    """Return the spec to compile and whether errors in it are refused."""
+    fields = Fields(limits)
+    source = source_fields(request, fields)
+    fields.check()
+    return source, request.strict if request.HasField("strict") else True
+
+
+def compilation_to_pb(compilation: Compilation) -> spec_pb2.CompileSpecResponse:
+    """Return whether a spec compiles as a message."""
+    return spec_pb2.CompileSpecResponse(
+        ok=compilation.ok,
+        diagnostics=diagnostics_to_pb(compilation.diagnostics),
+        summary=None if compilation.spec is None else _compile_summary(compilation.spec),
+    )
+
+
+def explanation_to_pb(explanation: Explanation) -> spec_pb2.ExplainSpecResponse:
+    """Return what is in a spec as a message."""
+    return spec_pb2.ExplainSpecResponse(summary=_as_pb(explanation, spec_pb2.SpecSummary()))
+
+
+def graph_from_pb(
+    request: spec_pb2.GraphSpecRequest, limits: Limits
+) -> tuple[SpecSource, str | None]:
+    """Return the spec to show and how it is to be drawn, if at all."""
+    fields = Fields(limits)
+    source = source_fields(request, fields)
+    drawing = fields.choice("format", request.format, ("json", *DRAWINGS), "json")
+    fields.check()
+    return source, drawing if drawing in DRAWINGS else None
+
+
+def graph_to_pb(graph: Graph, text: str | None) -> spec_pb2.GraphSpecResponse:
+    """Return a graph, and its drawing if there is one, as a message."""
+    nested = [
+        spec_pb2.NestedGraph(id=flow.id, workflow_name=flow.name or "", **_flow(flow))
+        for flow in graph.nested
+    ]
+    return spec_pb2.GraphSpecResponse(
+        workflow_name=graph.root.name, subgraphs=nested, text=text, **_flow(graph.root)
+    )
+
+
+def report_to_pb(report: dict[str, Any]) -> spec_pb2.GetPolicyReportResponse:
+    """Return a policy report as a message."""
+    return spec_pb2.GetPolicyReportResponse(
+        valid=report["valid"], report=ParseDict(report, spec_pb2.PolicyReport())
+    )
+
+
+def skills_from_pb(request: spec_pb2.ListSkillsRequest, limits: Limits) -> PageRequest:
+    """Return the page of a list request."""
+    fields = Fields(limits)
+    page = fields.page(request, SKILL_SORT_KEYS, "name", descending=False)
+    fields.check()
+    return page
+
+
+def skills_to_pb(skills: Page[SkillOnDisk], page: PageRequest) -> spec_pb2.ListSkillsResponse:
+    """Return a page of skills as a message."""
+    return spec_pb2.ListSkillsResponse(
+        skills=[_as_pb(skill, spec_pb2.SkillInfo()) for skill in skills.items],
+        count=len(skills.items),
+        total=skills.total,
+        limit=page.limit,
+        offset=page.offset,
+        sort_by=page.sort_by,
+        sort_order="desc" if page.descending else "asc",
+    )
+
+
+def _compile_summary(spec: Spec) -> spec_pb2.CompileSummary:
+    return spec_pb2.CompileSummary(
+        has_root_agent=True,
+        has_root_workflow=spec.workflow is not None,
+        component_agents=sorted(spec.components.agents),
+    )
+
+
+def _flow(flow: Flow) -> dict[str, Any]:
+    return {
+        "workflow_kind": flow.kind,
+        "start": flow.start,
+        "max_steps": None if flow.max_steps is None else min(flow.max_steps, _INT32_MAX),
+        "selector_agent": flow.selector_agent,
+        "nodes": [_as_pb(node, spec_pb2.GraphNode()) for node in flow.nodes],
+        "edges": [_as_pb(edge, spec_pb2.GraphEdge()) for edge in flow.edges],
+    }
+
+
+def _as_pb(facts: Any, message: M) -> M:
+    """Fill a message from a dataclass whose fields have the same names; None leaves one absent."""
+    return ParseDict(_given(dataclasses.asdict(facts)), message)
+
+
+def _given(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _given(item) for key, item in value.items() if item is not None}
+    return [_given(item) for item in value] if isinstance(value, (list, tuple)) else value

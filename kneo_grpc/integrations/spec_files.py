@@ -1,0 +1,145 @@
+"""Reads the files of specs from one folder and never from outside of it."""
+
+import contextlib
+import importlib.resources
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kneo_grpc.domain.errors import InvalidInput, SpecPathConfined
+from kneo_grpc.integrations.project_folder import CONFIG_NAMES
+from kneo_grpc.ports.spec_files import SourceFile
+
+# Bundles may be larger than specs, whose own limit the loader sets.
+_BYTES_MAX = 1024 * 1024
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Without O_NONBLOCK opening a FIFO waits for its writer.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+class ConfinedFiles:
+    """Files below root: links may lead about inside of it, not out; devices and the like are none.
+
+    examples: folder that `examples/…` means where the root has no such file. config: the project
+    config, wherever it lies; None looks for one in the root. bytes_max: no more than one byte
+    beyond it is read of any file.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        examples: Path | None = None,
+        config: Path | None = None,
+        bytes_max: int = _BYTES_MAX,
+    ) -> None:
+        self._root = root.resolve()
+        self._examples = examples
+        self._config = config
+        self._bytes_max = bytes_max
+
+    def read(self, name: str, folders: Sequence[str] = ()) -> SourceFile:
+        """See SpecFiles."""
+        for folder in ("", *folders):
+            path = _below(name) if not folder else _below(folder) / _below(name)
+            found = self._locate(path, name)
+            if found is not None:
+                return SourceFile(name, self._content(found, name))
+        relative = Path(name)
+        if self._examples and relative.parts[:1] == ("examples",):
+            shipped = self._examples.joinpath(*relative.parts[1:])
+            if shipped.is_file():
+                return SourceFile(name, shipped.read_bytes())
+        raise _missing(name)
+
+    def project(self) -> SourceFile | None:
+        """See SpecFiles."""
+        if self._config is not None:
+            try:
+                with self._config.open("rb") as file:
+                    return SourceFile(str(self._config), file.read(self._bytes_max + 1))
+            except OSError as error:
+                text = f"cannot read the project config {self._config}: {error.strerror or error}"
+                raise InvalidInput(text) from None
+        for name in CONFIG_NAMES:
+            # Most folders have none: one look at each name, before all the care.
+            if os.path.lexists(self._root / name):
+                return self.read(name)
+        return None
+
+    def _locate(self, path: Path, name: str) -> tuple[str, ...] | None:
+        """Return the way from the root to what the path really is; None where nothing is."""
+        try:
+            real = (self._root / path).resolve(strict=True)
+        except (FileNotFoundError, NotADirectoryError):
+            real = None
+        except (OSError, RuntimeError):
+            # Python says RuntimeError to a circle of links.
+            text = f"the spec path {name} cannot be followed: its links go in a circle"
+            raise SpecPathConfined(text, spec_path=name) from None
+        if real is None:
+            # A link to nowhere must not tell what there is outside.
+            if not (self._root / path).resolve().is_relative_to(self._root):
+                raise _confined(name)
+            return None
+        if not real.is_relative_to(self._root):
+            raise _confined(name)
+        return real.relative_to(self._root).parts
+
+    def _content(self, parts: tuple[str, ...], name: str) -> bytes:
+        """Read the file without following any link: one put there meanwhile leads nowhere."""
+        if not parts:
+            raise _missing(name)
+        try:
+            with self._folder(parts[:-1]) as folder:
+                # Opening a device may already do something, so it is looked at before; and after,
+                # because it may have been put there meanwhile.
+                _check_plain(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False), name)
+                handle = os.open(parts[-1], _FILE, dir_fd=folder)
+                with os.fdopen(handle, "rb") as file:
+                    _check_plain(os.fstat(handle), name)
+                    return file.read(self._bytes_max + 1)
+        except OSError as error:
+            text = f"the spec file {name} cannot be read"
+            raise InvalidInput(text, spec_path=name) from error
+
+    @contextlib.contextmanager
+    def _folder(self, parts: tuple[str, ...]) -> Iterator[int]:
+        """Open a folder, step by step from the root."""
+        handle = os.open(self._root, _FOLDER)
+        try:
+            for part in parts:
+                inner = os.open(part, _FOLDER, dir_fd=handle)
+                os.close(handle)
+                handle = inner
+            yield handle
+        finally:
+            os.close(handle)
+
+
+def _below(name: str) -> Path:
+    path = Path(name)
+    if "\0" in name or name.startswith("~") or ".." in path.parts:
+        raise _confined(name)
+    return path
+
+
+def _check_plain(found: os.stat_result, name: str) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise _missing(name)
+    if not stat.S_ISREG(found.st_mode):
+        raise SpecPathConfined(f"the spec path {name} is no plain file", spec_path=name)
+
+
+def _missing(name: str) -> InvalidInput:
+    return InvalidInput(f"there is no spec file {name}", spec_path=name)
+
+
+def _confined(name: str) -> SpecPathConfined:
+    return SpecPathConfined("the spec path leaves the spec root", spec_path=name)
+
+
+def examples_folder() -> Path:
+    """Return the folder of the shipped example specs."""
+    return Path(str(importlib.resources.files("kneo_grpc.examples")))

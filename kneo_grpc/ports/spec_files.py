@@ -1,0 +1,27 @@
+"""The files that specs are made of."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+
+class SourceFile(NamedTuple):
+    """A file as it was read. name: what to call it in messages."""
+
+    name: str
+    content: bytes
+
+
+class SpecFiles(Protocol):
+    """Files below one folder, the root. Methods block."""
+
+    def read(self, name: str, folders: Sequence[str] = ()) -> SourceFile:
+        """Return a file by its path below the root, or else below the first of the folders, given
+        below the root themselves, that has it.
+
+        Of a file that is too large to be a spec or a bundle only the start is read. Raises
+        SpecPathConfined for a path that leaves the root or is no plain file, InvalidInput where
+        there is none.
+        """
+
+    def project(self) -> SourceFile | None:
+        """Return the project config, None where there is none. Raises as read does."""

@@ -1,0 +1,96 @@
+"""A service with a project in its spec root."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import grpc
+import pytest
+import yaml
+from google.protobuf.json_format import ParseDict
+
+from kneo_grpc._gen.kneo.v1 import spec_pb2
+from kneo_grpc.spec.bundle import HmacKey, sign_spec
+from tests.service import create, data, failure, open_service
+
+Code = grpc.StatusCode
+SPEC = {"version": "v1", "agent": {"name": "root"}}
+CONFIG = {
+    "project": {"name": "shop"},
+    "specs": {"overlays": {"dev": ["over/dev.yaml"]}},
+    "environments": {
+        "prod": {"policy_enforcement": {"require_guardrails": True}},
+        "locked": {"policy_enforcement": {"require_signed_bundle": True}},
+    },
+}
+
+
+@pytest.fixture
+async def project(settings, code, tmp_path):
+    """The service; its project has an overlay for dev."""
+    (tmp_path / ".kneo").mkdir()
+    (tmp_path / ".kneo" / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    (tmp_path / "over").mkdir()
+    (tmp_path / "over" / "dev.yaml").write_text("agent:\n  nmae: x\n")
+    (tmp_path / "fine.yaml").write_text("agent: {description: fine}\n")
+    async for opened in open_service(replace(settings, spec_signing_key="secret"), tmp_path):
+        yield opened
+
+
+def signed(**options):
+    key = HmacKey(b"secret")
+    return sign_spec(SPEC, key, approved_by="me", created_at=datetime.now(UTC), **options)
+
+
+async def test_the_policy_of_the_environment_blocks_a_run(project) -> None:
+    call = project.runs.CreateRun(create(spec=SPEC, environment="prod"))
+    code, error = await failure(call)
+    assert (code, error["http"], error["error"]) == (
+        Code.PERMISSION_DENIED,
+        403,
+        "environment_policy_blocked",
+    )
+    assert error["diagnostics"][0]["code"] == "E_ENV_POLICY_GUARDRAILS"
+    assert error["environment"] == "prod"
+
+
+async def test_only_a_signed_bundle_runs_where_one_is_demanded(project) -> None:
+    call = project.runs.CreateRun(create(spec=SPEC, environment="locked"))
+    code, error = await failure(call)
+    assert (code, error["error"]) == (Code.PERMISSION_DENIED, "environment_policy_blocked")
+    bundle = signed(environment="locked")
+    for given in (bundle, {"json": json.dumps(bundle)}):
+        result = await project.runs.CreateRun(create(bundle=given, environment="locked"))
+        assert data(result)["status"] == "completed"
+
+
+async def test_a_bundle_that_does_not_hold_is_an_invalid_spec(project) -> None:
+    bundle = {**signed(), "spec": {**SPEC, "agent": {"name": "other"}}}
+    code, error = await failure(project.runs.CreateRun(create(bundle=bundle)))
+    assert (code, error["http"], error["error"]) == (Code.INVALID_ARGUMENT, 400, "spec_invalid")
+    codes = {item["code"] for item in error["diagnostics"]}
+    assert codes == {"E_BUNDLE_DIGEST", "E_BUNDLE_SIGNATURE"}
+
+
+async def test_a_finding_in_an_overlay_of_the_project_names_it(project) -> None:
+    answer = data(
+        await project.specs.ValidateSpec(ParseDict({"spec": SPEC}, spec_pb2.ValidateSpecRequest()))
+    )
+    (fault,) = [item for item in answer["diagnostics"] if item["severity"] == "error"]
+    assert (fault["file"], fault["line"], fault["column"]) == ("over/dev.yaml", 2, 3)
+
+
+@pytest.mark.parametrize("name", ["../x.yaml", "~/x", "/etc/passwd", "/dev/zero"])
+async def test_paths_of_overlays_are_confined(project, name) -> None:
+    request = create(spec=SPEC, overlays=[name], environment="test")
+    code, error = await failure(project.runs.CreateRun(request))
+    assert (code, error["http"], error["error"]) == (
+        Code.INVALID_ARGUMENT,
+        422,
+        "spec_path_confined",
+    )
+
+
+async def test_overlays_of_the_call_are_applied(project) -> None:
+    request = create(spec=SPEC, overlays=["fine.yaml"], environment="test")
+    assert data(await project.runs.CreateRun(request))["status"] == "completed"
