@@ -1,0 +1,16 @@
+"""The scenarios by name, in the order in which they are run."""
+
+from bench.scenarios import backlog, kill, pause, probes, queued, reads, sync
+from bench.stage import Scenario
+
+SCENARIOS: dict[str, Scenario] = {
+    "sync": sync.measure,
+    "async": queued.measure,
+    "dispatch": queued.measure_dispatch,
+    "pause": pause.measure,
+    "reads": reads.measure,
+    "flat": reads.measure_flatness,
+    "backlog": backlog.measure,
+    "kill": kill.measure,
+    "probes": probes.measure,
+}
