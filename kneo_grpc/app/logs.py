@@ -27,10 +27,15 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logs(level: str, stream: TextIO | None = None) -> None:
-    """Send our loggers' records to standard output (or `stream`), and nothing twice."""
+    """Send our loggers' records to standard output (or `stream`), and nothing twice; of other
+    libraries warnings and worse.
+    """
     handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(JsonFormatter())
-    root = logging.getLogger("kneo_grpc")
-    root.handlers[:] = [handler]
-    root.setLevel(level)
-    root.propagate = False
+    others = logging.getLogger()
+    others.handlers[:] = [handler]
+    others.setLevel(logging.WARNING)
+    ours = logging.getLogger("kneo_grpc")
+    ours.handlers[:] = [handler]
+    ours.setLevel(level)
+    ours.propagate = False

@@ -30,7 +30,8 @@ from kneo_grpc.platform.feed import Feed
 from kneo_grpc.platform.health import Health
 from kneo_grpc.platform.human_tasks import HumanTasks
 from kneo_grpc.platform.idempotency import Idempotency
-from kneo_grpc.platform.legs import Legs, LegSettings
+from kneo_grpc.platform.leg import LegSettings
+from kneo_grpc.platform.legs import Legs
 from kneo_grpc.platform.recovery import Recovery
 from kneo_grpc.platform.replay import Replays
 from kneo_grpc.platform.retention import Retention

@@ -74,6 +74,11 @@ class Idempotency:
         # The first call has not ended, or the process that served it died. In the second case the
         # run itself tells: once it rests, its present state is the answer.
         run = await self._store.load_run(known.run_id) if known.run_id else None
+        if run is None and known.run_id:
+            raise IdempotencyKeyConflict(
+                "the run of this idempotency key has been removed; use another key",
+                scope=known.scope,
+            )
         if run is None or run.status in (RunStatus.RUNNING, RunStatus.QUEUED):
             raise IdempotencyKeyInProgress(
                 "the first call with this idempotency key has not ended yet",

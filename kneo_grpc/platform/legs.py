@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -30,6 +30,7 @@ from kneo_grpc.engine.messages import (
 from kneo_grpc.engine.state import State
 from kneo_grpc.platform.changes import Key, find_landed, numbered, queued, response_of
 from kneo_grpc.platform.decisions import ChangeWriter, Lease
+from kneo_grpc.platform.leg import HeartbeatReport, LegProgress, LegSettings
 from kneo_grpc.platform.steps import StepExecutor
 from kneo_grpc.ports.clock import Clock
 from kneo_grpc.ports.store import Store
@@ -40,30 +41,6 @@ Leg = asyncio.Task[Run | None]
 """Ends with the run as it was stored when the leg ended, or None when the lease was lost."""
 
 _Landed = asyncio.Future[tuple[Outcome, Leg | None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LegSettings:
-    """runs_max: legs at once in this process. retry_backoff: pause per attempt made so far; a run
-    that has nothing to do for longer than retry_here goes back to the queue meanwhile.
-
-    store_retry: pause before a commit is tried again while the database does not answer.
-    """
-
-    lease: Lease
-    heartbeat: timedelta = timedelta(seconds=5)
-    runs_max: int = 256
-    retry_backoff: timedelta = timedelta(milliseconds=250)
-    retry_here: timedelta = timedelta(seconds=5)
-    store_retry: timedelta = timedelta(milliseconds=500)
-
-
-@dataclass(frozen=True, slots=True)
-class HeartbeatReport:
-    """held: runs whose lease was renewed; lost: runs whose leg was stopped because it was not."""
-
-    held: int
-    lost: int
 
 
 class Legs:
@@ -86,6 +63,7 @@ class Legs:
         self._tasks: dict[RunId, Leg] = {}
         self._launches: set[Leg] = set()
         self._attempts: dict[RunId, int] = {}
+        self._fresh_until: dict[RunId, float] = {}
         self._draining = False
 
     @property
@@ -148,10 +126,17 @@ class Legs:
         holders of the run were lost; as soon as it gets on, it is none any more. waited: pauses
         before retries that are among the commands are over.
         """
-        leg = _Leg(run, plan, state, key, suspect)
+        leg = LegProgress(run, plan, state, key, suspect)
         task = asyncio.create_task(self._drive(leg, commands, waited=waited))
         self._remember(run, task)
         return task
+
+    async def end(self, run_id: RunId) -> None:
+        """Stop a leg and wait until it has stopped; nothing where there is none."""
+        task = self._tasks.get(run_id)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
 
     def interrupt(self, run_id: RunId) -> None:
         """Stop a leg whose run was ended or taken over by somebody else."""
@@ -168,7 +153,9 @@ class Legs:
             return HeartbeatReport(0, 0)
         driven = set(self._tasks)
         lease = self._settings.lease
+        until = self._lease_end()
         held = await self._store.renew_leases(lease.owner, lease.lease_for, driven)
+        self._fresh_until.update((run_id, until) for run_id in held & self._tasks.keys())
         lost = await self.stop_lost(driven - held)
         return HeartbeatReport(len(held), lost)
 
@@ -210,12 +197,14 @@ class Legs:
     def _remember(self, run: Run, task: Leg) -> None:
         self._tasks[run.id] = task
         self._attempts[run.id] = run.attempt
+        self._fresh_until[run.id] = self._lease_end()
         task.add_done_callback(lambda done: self._forget(run.id, done))
 
     def _forget(self, run_id: RunId, task: Leg) -> None:
         if self._tasks.get(run_id) is task:
             del self._tasks[run_id]
             del self._attempts[run_id]
+            del self._fresh_until[run_id]
 
     async def _carry(
         self,
@@ -245,7 +234,7 @@ class Legs:
         self._remember(run, task)
         if not landed.done():
             landed.set_result((outcome, task))
-        leg = _Leg(run, plan, decision.state, key, suspect=False)
+        leg = LegProgress(run, plan, decision.state, key, suspect=False)
         leg.data = change.checkpoints[-1].state
         return await self._drive(leg, decision.commands, waited=False)
 
@@ -260,7 +249,7 @@ class Legs:
             return found
 
     async def _drive(
-        self, leg: "_Leg", commands: tuple[Command, ...], *, waited: bool
+        self, leg: LegProgress, commands: tuple[Command, ...], *, waited: bool
     ) -> Run | None:
         run_id = leg.run.id
         work: set[asyncio.Task[Event]] = set()
@@ -290,7 +279,7 @@ class Legs:
             for task in work:
                 task.cancel()
 
-    async def _follow(self, leg: "_Leg", event: Event, *, idle: bool) -> tuple[Command, ...]:
+    async def _follow(self, leg: LegProgress, event: Event, *, idle: bool) -> tuple[Command, ...]:
         """Decide, commit, and only then return what is to be performed. idle: nothing else is under
         way.
         """
@@ -337,18 +326,39 @@ class Legs:
         return pause if pause > self._settings.retry_here else None
 
     def _perform(
-        self, leg: "_Leg", command: Command, *, waited: bool = False
+        self, leg: LegProgress, command: Command, *, waited: bool = False
     ) -> asyncio.Task[Event]:
         return asyncio.create_task(self._event(leg, command, waited=waited))
 
-    async def _event(self, leg: "_Leg", command: Command, *, waited: bool) -> Event:
+    async def _event(self, leg: LegProgress, command: Command, *, waited: bool) -> Event:
         """Perform a command and return what came of it."""
         if isinstance(command, RunStep):
+            await self._check_lease(leg)
             return await self._steps.execute(leg.run.id, leg.run.attempt, leg.plan, command)
         assert isinstance(command, WaitRetry), "a person's answer comes from a request"
         if not waited:
             await self._clock.sleep(self._backoff(command))
         return RetryDue(path=command.path)
+
+    def _lease_end(self) -> float:
+        """Return when a lease taken now ends, on a clock that a frozen process's time counts on."""
+        now = asyncio.get_running_loop().time()
+        return now + self._settings.lease.lease_for.total_seconds()
+
+    async def _check_lease(self, leg: LegProgress) -> None:
+        """Past the end of the lease, ask whether the run is still this process's: it may have been
+        frozen, and others gone on. Raises LeaseLost.
+        """
+        run_id, loop = leg.run.id, asyncio.get_running_loop()
+        while loop.time() > self._fresh_until.get(run_id, 0):
+            try:
+                run = await self._store.load_run(run_id)
+            except StoreUnavailable:
+                await self._clock.sleep(self._settings.store_retry)
+                continue
+            if run is None or run.attempt != leg.run.attempt or run.status is not RunStatus.RUNNING:
+                raise LeaseLost("the run moved on while this process stood still", run_id=run_id)
+            return
 
     def _backoff(self, command: WaitRetry) -> timedelta:
         return self._settings.retry_backoff * (command.attempt - 1)
@@ -369,15 +379,3 @@ class Legs:
                 uncertain = True
                 logger.warning("store unavailable, commit waits", extra={"run_id": change.run_id})
                 await self._clock.sleep(self._settings.store_retry)
-
-
-class _Leg:
-    """What changes while a run is driven."""
-
-    def __init__(self, run: Run, plan: Plan, state: State, key: Key | None, suspect: bool) -> None:
-        self.run = run
-        self.plan = plan
-        self.state = state
-        self.key = key
-        self.suspect = suspect
-        self.data: Mapping[str, Any] | None = None

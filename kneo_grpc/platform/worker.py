@@ -26,6 +26,10 @@ from kneo_grpc.ports.store import Store
 logger = logging.getLogger("kneo_grpc.worker")
 
 
+SUSPECT_PAUSE = timedelta(milliseconds=20)
+SUSPECT_TRIES = 3
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
     """concurrency: runs at once. idle_poll: pause between looks where no hint comes.
@@ -78,26 +82,36 @@ class Worker:
         self._settings = settings
         self._driving: dict[RunId, asyncio.Task[Run | None]] = {}
         self._alone: RunId | None = None
+        self._suspect: Claim | None = None
+        self._suspect_until = 0.0
+        self._suspect_tries: dict[RunId, int] = {}
+        self._looked = 0.0
         self._refusals: dict[RunId, int] = {}
         self._freed = asyncio.Event()
 
     @property
     def free(self) -> int:
         """How many further runs this worker takes."""
-        if self._alone is not None or self._legs.draining:
+        if self._alone is not None or self._suspect is not None or self._legs.draining:
             return 0
         return self._settings.concurrency - len(self._driving)
 
     async def run_once(self) -> WorkReport:
         """Claim as many runs as there is room for and start them."""
+        if self._suspect is not None:
+            return await self._try_suspect(self._suspect)
         room = self.free
         if room <= 0:
             return WorkReport()
-        claims: tuple[Claim, ...] = ()
-        if not self._driving:
-            claims = await self._claim(1, suspects=True)
-        if not claims:
-            claims = await self._claim(room, suspects=False)
+        now = asyncio.get_running_loop().time()
+        if now - self._looked >= self._settings.idle_poll.total_seconds():
+            self._looked = now
+            found = await self._claim(1, suspects=True)
+            if found:
+                self._suspect = found[0]
+                self._suspect_until = now + self._legs.lease.lease_for.total_seconds() / 2
+                return await self._try_suspect(found[0])
+        claims = await self._claim(room, suspects=False)
         if claims and self._legs.draining:
             ids = [claim.run.id for claim in claims]
             await self._queue.postpone(self._legs.lease.owner, ids, timedelta(0))
@@ -111,11 +125,38 @@ class Worker:
 
     async def wait(self) -> None:
         """Wait until there may be something to do: a hint, a freed place, or the poll's time."""
+        if self._suspect is not None:
+            await self._clock.sleep(SUSPECT_PAUSE)
+            return
         if self.free <= 0:
             self._freed.clear()
             await self._freed.wait()
             return
         await self._queue.wait_for_work(self._settings.idle_poll)
+
+    async def _try_suspect(self, claim: Claim) -> WorkReport:
+        """Start a suspect once nothing else is under way here.
+
+        It is held for half a lease, in which nothing new is taken; then others may try. One that
+        this process found no room for three times is taken beside others: to wait for ever would
+        be worse.
+        """
+        run_id = claim.run.id
+        tries = self._suspect_tries.get(run_id, 0)
+        if self._legs.count and tries < SUSPECT_TRIES and not self._legs.draining:
+            if asyncio.get_running_loop().time() < self._suspect_until:
+                return WorkReport()
+            self._suspect, self._suspect_tries[run_id] = None, tries + 1
+            lease = self._legs.lease
+            await self._queue.postpone(lease.owner, [run_id], lease.lease_for)
+            return WorkReport(postponed=1)
+        self._suspect = None
+        self._suspect_tries.pop(run_id, None)
+        if self._legs.draining:
+            await self._queue.postpone(self._legs.lease.owner, [run_id], timedelta(0))
+            return WorkReport(postponed=1)
+        outcome = await self._take(claim)
+        return WorkReport(started=int(outcome == "started"), dead=int(outcome == "dead"))
 
     async def _claim(self, limit: int, *, suspects: bool) -> tuple[Claim, ...]:
         lease = self._legs.lease
@@ -149,6 +190,8 @@ class Worker:
 
     async def _start(self, claim: Claim, plan: Plan) -> None:
         run = claim.run
+        # This process may have lost the lease and taken the run again: the old leg must not go on.
+        await self._legs.end(run.id)
         loaded = await self._store.load_state(run.id)
         state = state_after(run, loaded)
         if loaded.checkpoint_sequence:
@@ -168,10 +211,6 @@ class Worker:
             run, state, commands = numbered(change, outcome), decision.state, decision.commands
             if run.status is not RunStatus.RUNNING:
                 return
-        if run.id in self._driving:
-            # This process lost the lease and took the run again: the old leg must not go on.
-            self._legs.interrupt(run.id)
-            await asyncio.wait({self._driving[run.id]})
         task = self._legs.start(run, plan, state, commands, suspect=claim.claims > 1, waited=True)
         self._driving[run.id] = task
         if claim.claims > self._settings.suspects_from:

@@ -102,8 +102,8 @@ class Store(Protocol):
     async def renew_leases(
         self, owner: str, lease_for: timedelta, run_ids: Collection[RunId]
     ) -> frozenset[RunId]:
-        """Extend a process's unexpired leases on these runs in one statement; return the runs
-        still held.
+        """Extend a process's leases on these runs in one statement, also those that expired while
+        nobody took them; return the runs still held.
         """
 
     async def load_run(self, run_id: RunId) -> Run | None:

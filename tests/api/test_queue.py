@@ -315,3 +315,33 @@ async def test_a_process_whose_clock_is_off_hurries_and_delays_nothing(
         late = await opened.runs.CreateRun(create(spec=human_spec(), timeout_seconds=1))
         await until_status(opened, late.run_id, "timed_out", seconds=5)
         assert (await get(opened, waits.run_id)).status == "blocked"
+
+
+def mark_suspect(settings, run_id: str, claims: int) -> None:
+    with contextlib.closing(sqlite3.connect(settings.state_path)) as connection:
+        connection.execute("update jobs set claims = ? where run_id = ?", (claims, run_id))
+        connection.commit()
+
+
+async def test_a_suspect_is_executed_alone_and_does_not_starve_under_load(
+    settings, code, tmp_path
+) -> None:
+    """The worker lets what it has end, takes nothing new meanwhile, and goes on afterwards."""
+    note = function_spec("note")
+    busy = replace(settings, idle_poll=timedelta(milliseconds=50))
+    async for idle in open_service(busy, tmp_path, works=False, executes=False):
+        suspect = await idle.runs.CreateRun(create("suspect", spec=note, async_mode=True))
+        mark_suspect(busy, suspect.run_id, 3)
+    async for opened in open_service(busy, tmp_path, executes=False):
+        load = asyncio.create_task(keep_busy(opened, note))
+        run = await until_status(opened, suspect.run_id, "completed", seconds=20)
+        load.cancel()
+        assert (run.attempt, run.output_text) == (1, "suspect.")
+
+
+async def keep_busy(service, spec) -> None:
+    async def call() -> None:
+        while True:
+            await service.runs.CreateRun(create(spec=spec))
+
+    await asyncio.gather(*(call() for _ in range(6)))

@@ -364,22 +364,27 @@ async def test_held_runs_are_those_of_the_owner_expired_ones_too(store: Store) -
     assert await store.held_runs("p3") == frozenset()
 
 
-async def test_a_renewal_is_for_the_given_unexpired_runs_of_the_owner(
+async def test_a_renewal_is_for_the_given_runs_of_the_owner_that_nobody_took(
     store: Store, query: Query
 ) -> None:
-    held, unasked, foreign, expired = [await enqueue(store, due) for due in (50, 40, 30, 20)]
+    held, unasked, foreign, expired, taken = [
+        await enqueue(store, due) for due in (50, 40, 30, 20, 10)
+    ]
     await claim(store, "p1", LONG, limit=2)
     await claim(store, "p2", LONG, limit=1)
-    await claim(store, "p1", BRIEF, limit=1)
+    await claim(store, "p1", BRIEF, limit=2)
     timer = job(JobKind.DEADLINE, due_at=ago(5), lease_owner="p1", lease_for=LONG)
     await store.commit([step((await store.load_run(held.id)), jobs=(timer,))])
     await lapse()
     leases = "select run_id, kind, lease_expires_at from jobs"
+    asked = [expired.id, held.id, foreign.id, taken.id, "run_unknown"]
+    assert await store.renew_leases("p1", 10 * LONG, [expired.id]) == {expired.id}
+    assert [found.run.id for found in await claim(store, "p3", LONG)] == [taken.id]
     before = {(run_id, kind): until for run_id, kind, until in await query(leases)}
-    asked = [expired.id, held.id, foreign.id, "run_unknown"]
-    assert await store.renew_leases("p1", 10 * LONG, asked) == {held.id}
+    assert await store.renew_leases("p1", 10 * LONG, asked) == {held.id, expired.id}
     after = {(run_id, kind): until for run_id, kind, until in await query(leases)}
-    assert {key for key in before if before[key] != after[key]} == {(held.id, "run")}
+    changed = {key for key in before if before[key] != after[key]}
+    assert changed == {(held.id, "run"), (expired.id, "run")}
     leased = {queued.run_id: queued.lease_expires_at for queued in await jobs_of(store)}
     assert abs(leased[held.id] - ago(-600)) < timedelta(seconds=5)
     assert leased[unasked.id] < ago(-90)

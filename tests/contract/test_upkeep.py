@@ -222,10 +222,12 @@ async def test_a_key_goes_when_its_call_ended_and_it_is_older_than_the_bound(
         await store.commit(
             [creation(make_run(), idempotency=key_record(name, created_at=at, response=RESPONSE))]
         )
-    unfinished = key_record("unfinished", created_at=NOW - AGES)
-    run = make_run()
-    await store.commit([creation(run, idempotency=unfinished)])
-    assert await prune(store, Kept.IDEMPOTENCY) == 2
+    run, ended = make_run(), make_run(status=RunStatus.FAILED)
+    for owner, name in ((run, "unfinished"), (ended, "lost")):
+        # The process that would have written the response was killed.
+        record = key_record(name, created_at=NOW - AGES, run_id=owner.id)
+        await store.commit([creation(owner, idempotency=record)])
+    assert await prune(store, Kept.IDEMPOTENCY) == 3
     assert await query("select key from idempotency_records order by key") == [
         ("at",),
         ("unfinished",),

@@ -88,5 +88,6 @@ def start_refused(error: Exception) -> Exception:
     if isinstance(error, TimeoutError):
         return StartRefused("PostgreSQL does not answer: the time to connect ran out.")
     if isinstance(error, (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)):
-        return StartRefused(f"PostgreSQL does not answer: {error}.")
+        first = str(error).partition("\n")[0].rstrip(".")
+        return StartRefused(f"PostgreSQL does not answer: {first}.")
     return error

@@ -130,6 +130,11 @@ class Writer:
         run_id, statements = change.run_id, self._statements
         if not encode.is_new(change) and not await connection.fetch(statements["run_lock"], run_id):
             raise _RefusedError(OutcomeKind.FENCE_LOST)
+        # The key first: of two calls with one key, the second is a repeat, whatever it is about.
+        if change.idempotency is not None:
+            values = encode.idempotency_values(change.idempotency, same_instant)
+            if not await connection.fetch(statements["idempotency_insert"], *values):
+                raise _RefusedError(OutcomeKind.EXISTS)
         for settlement in change.settle:
             values = encode.settlement_values(settlement, same_instant)
             if not await connection.fetch(statements["task_settle"], run_id, *values):
@@ -138,10 +143,6 @@ class Writer:
             values = encode.restated_values(task, same_instant)
             if not await connection.fetch(statements["task_restate"], run_id, *values):
                 raise _RefusedError(OutcomeKind.TASK_SETTLED)
-        if change.idempotency is not None:
-            values = encode.idempotency_values(change.idempotency, same_instant)
-            if not await connection.fetch(statements["idempotency_insert"], *values):
-                raise _RefusedError(OutcomeKind.EXISTS)
         if change.close_tasks is not None:
             ended = change.run.updated_at
             await connection.execute(

@@ -94,12 +94,13 @@ class Writer:
     def _write_parts(self, change: Change) -> Outcome:
         run_id = change.run_id
         outcome = self._write_run(change)
-        if change.settle or change.restate or change.close_tasks is not None:
-            self._end_tasks(change)
+        # The key first: of two calls with one key, the second is a repeat, whatever it is about.
         if change.idempotency is not None:
             values = encode.idempotency_values(change.idempotency, micros_from_instant)
             if not self._run("idempotency_insert", *values):
                 raise _RefusedError(OutcomeKind.EXISTS)
+        if change.settle or change.restate or change.close_tasks is not None:
+            self._end_tasks(change)
         if change.complete is not None:
             *key, response = change.complete
             self._run("idempotency_complete", *key, dump_json(response))

@@ -65,7 +65,15 @@ returning id;
 delete from idempotency_records
 where (principal, scope, key) in (
   select principal, scope, key from idempotency_records
-  where created_at < $1 and response is not null
+  where created_at < $1
+    -- Without a response the run itself answers repeats, until it has ended.
+    and (
+      response is not null
+      or not exists (
+        select 1 from runs
+        where id = run_id and status not in ('completed', 'failed', 'cancelled', 'expired', 'timed_out')
+      )
+    )
   order by created_at
   limit $2
 )
