@@ -47,6 +47,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         self._ids = ids
         self._body_bytes_max = body_bytes_max
         self._log_requests = log_requests
+        self._handlers: dict[str, Any] = {}
 
     async def intercept_service(
         self,
@@ -54,10 +55,17 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         """Return the rpc's handler inside our steps; None for a method that does not exist."""
+        rpc = handler_call_details.method
+        known = self._handlers.get(rpc)
+        if known is not None:
+            return known
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        rpc = handler_call_details.method
+        wrapped = self._handlers[rpc] = self._wrapped(rpc, handler)
+        return wrapped
+
+    def _wrapped(self, rpc: str, handler: Any) -> Any:
         deserialize = self._guarded(handler.request_deserializer)
         if handler.response_streaming:
             make = (

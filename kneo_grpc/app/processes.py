@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from kneo_grpc.app.binding import check_binding
-from kneo_grpc.app.gateway import EnvoyProcess
+from kneo_grpc.app.gateway import EnvoyProcess, end_with_parent
 from kneo_grpc.app.logs import configure_logs
 from kneo_grpc.app.options import ServeOptions
 from kneo_grpc.app.server import gateway_settings, serve, stop_on_signals, where
@@ -94,7 +94,10 @@ class ServerProcesses:
         socket.unlink(missing_ok=True)
         told = json.dumps({"socket": str(socket), "worker": self._options.worker})
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "kneo_grpc.app.processes", told, start_new_session=True
+            *(sys.executable, "-m", "kneo_grpc.app.processes", told),
+            start_new_session=True,
+            # A parent that is killed cannot end its children; the kernel does it for us.
+            preexec_fn=end_with_parent,
         )
         return _Child(process=process, socket=socket)
 

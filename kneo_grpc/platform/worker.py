@@ -36,7 +36,7 @@ class WorkerSettings:
 
     claims_max: a run claimed more often without coming to rest is dead-lettered, 0 never.
     suspects_from: after so many claims a run is executed alone, so that it harms no other.
-    code_delay, code_limit: how long a run is left to other workers, and how often, when this
+    code_delay, code_patience: how long a run is left to other workers, and in all, when this
     one lacks its code.
     """
 
@@ -44,8 +44,8 @@ class WorkerSettings:
     idle_poll: timedelta = timedelta(seconds=1)
     claims_max: int = 5
     suspects_from: int = 3
-    code_delay: timedelta = timedelta(seconds=1)
-    code_limit: int = 30
+    code_delay: timedelta = timedelta(seconds=2)
+    code_patience: timedelta = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,14 @@ class WorkReport:
     started: int = 0
     postponed: int = 0
     dead: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refusal:
+    """On the event loop's clock, when a run was refused first and until when it is left alone."""
+
+    first: float
+    until: float
 
 
 class Worker:
@@ -86,7 +94,7 @@ class Worker:
         self._suspect_until = 0.0
         self._suspect_tries: dict[RunId, int] = {}
         self._looked = 0.0
-        self._refusals: dict[RunId, int] = {}
+        self._refused: dict[RunId, _Refusal] = {}
         self._freed = asyncio.Event()
 
     @property
@@ -166,6 +174,7 @@ class Worker:
             limit=limit,
             suspects_from=self._settings.suspects_from,
             suspects=suspects,
+            without=self._left_to_others(),
         )
 
     async def _take(self, claim: Claim) -> str:
@@ -224,18 +233,26 @@ class Worker:
             self._alone = None
         self._freed.set()
 
+    def _left_to_others(self) -> list[RunId]:
+        """Return the runs that this worker has not the code of and leaves alone for a while."""
+        now = asyncio.get_running_loop().time()
+        patience = self._settings.code_patience.total_seconds()
+        for run_id, refusal in list(self._refused.items()):
+            if now - refusal.first > 2 * patience:
+                del self._refused[run_id]  # somebody else executed it
+        return [run_id for run_id, refusal in self._refused.items() if now < refusal.until]
+
     async def _leave(self, run: Run, missing: Mapping[str, str]) -> str:
-        """Give a run back whose code is not here; after the limit it fails with that reason."""
-        lease = self._legs.lease
-        refusals = self._refusals.get(run.id, 0) + 1
-        self._refusals[run.id] = refusals
-        if refusals < self._settings.code_limit:
-            # Due between two looks of this worker: due at one of them, no other would see it.
-            poll = self._settings.idle_poll
-            pause = max(self._settings.code_delay, poll) - poll / 2
-            await self._queue.postpone(lease.owner, [run.id], pause)
+        """Give a run back whose code is not here; in the end it fails with that reason."""
+        now = asyncio.get_running_loop().time()
+        known = self._refused.get(run.id)
+        first = known.first if known is not None else now
+        if now - first < self._settings.code_patience.total_seconds():
+            delay = self._settings.code_delay.total_seconds()
+            self._refused[run.id] = _Refusal(first=first, until=now + delay)
+            await self._queue.postpone(self._legs.lease.owner, [run.id], timedelta(0))
             return "postponed"
-        del self._refusals[run.id]
+        del self._refused[run.id]
         what = "; ".join(missing.values())
         ending = Ending(
             status=RunStatus.FAILED,

@@ -53,13 +53,20 @@ class Queue(Protocol):
     """
 
     async def claim_runs(
-        self, owner: str, lease_for: timedelta, *, limit: int, suspects_from: int, suspects: bool
+        self,
+        owner: str,
+        lease_for: timedelta,
+        *,
+        limit: int,
+        suspects_from: int,
+        suspects: bool,
+        without: Collection[RunId] = (),
     ) -> tuple[Claim, ...]:
         """Lease the longest waiting runs that are ready or whose lease expired, and set them
         running.
 
         suspects_from: a job with so many claims behind it is a suspect; suspects: take those only,
-        else the others only. Two callers never get the same run.
+        else the others only; without: runs to leave to others. Two callers never get the same run.
         """
 
     async def claim_due(

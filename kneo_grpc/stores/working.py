@@ -49,11 +49,19 @@ class WorkReader(Reader):
         """Run a statement of upkeep in a transaction of its own. Raises StoreUnavailable."""
 
     async def claim_runs(
-        self, owner: str, lease_for: timedelta, *, limit: int, suspects_from: int, suspects: bool
+        self,
+        owner: str,
+        lease_for: timedelta,
+        *,
+        limit: int,
+        suspects_from: int,
+        suspects: bool,
+        without: Collection[RunId] = (),
     ) -> tuple[Claim, ...]:
         """Lease the longest waiting runs and set them running."""
+        lease = self._encode_duration(lease_for)
         found = await self._claim(
-            "run_claim", owner, self._encode_duration(lease_for), limit, suspects_from, suspects
+            "run_claim", owner, lease, limit, suspects_from, suspects, ",".join(without)
         )
         return tuple(
             Claim(

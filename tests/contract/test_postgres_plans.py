@@ -203,7 +203,7 @@ async def test_statements_use_their_index(
     [
         (
             "run_claim",
-            ("p", timedelta(seconds=1), 32, 3, False),
+            ("p", timedelta(seconds=1), 32, 3, False, "run_a,run_b"),
             ("jobs_of_runs", "jobs_pkey", "runs_pkey"),
         ),
         ("due_claim", ("p", timedelta(seconds=1), 32, "deadline"), ("jobs_timed", "jobs_pkey")),

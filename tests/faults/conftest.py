@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.outage import stop_for_good
 from tests.faults.service_process import Site
+from tests.postgres import Cluster, cluster
 
 
 @pytest.fixture
@@ -37,3 +39,11 @@ def postgres_site(folder: Path, postgres_dsn: str) -> Iterator[Site]:
     built = Site(folder, postgres_dsn)
     yield built
     built.end()
+
+
+@pytest.fixture
+def own_cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server that the test may stop."""
+    with cluster() as server:
+        yield server
+        stop_for_good(server)

@@ -14,6 +14,7 @@ READY_OUTSIDE_TRANSACTION = b"Z\x00\x00\x00\x05I"
 class Lose(Enum):
     REQUEST = "the commit does not reach the database"
     REPLY = "the commit is carried out, its reply does not reach the service"
+    REST = "after this nothing passes, and neither side is told: the service's machine is gone"
 
 
 @dataclass
@@ -25,6 +26,7 @@ class LossyProxy:
     tripped: asyncio.Event = field(default_factory=asyncio.Event)
     _marker: bytes = b""
     _lose: Lose | None = None
+    _ways: set[asyncio.Task[None]] = field(default_factory=set)
 
     def arm(self, marker: str, lose: Lose) -> None:
         """Lose the next commit whose values have the marker in them."""
@@ -48,6 +50,9 @@ class LossyProxy:
                         self._trip()
                         return
                     awaits_reply.set()
+                    if self._lose is Lose.REST:
+                        self._trip()
+                        await asyncio.Event().wait()
                 server_out.write(chunk)
                 await server_out.drain()
 
@@ -62,16 +67,24 @@ class LossyProxy:
                 client_out.write(chunk)
                 await client_out.drain()
 
-        ways = [asyncio.ensure_future(requests()), asyncio.ensure_future(replies())]
+        ways = [asyncio.create_task(requests()), asyncio.create_task(replies())]
+        self._ways.update(ways)
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
+            self._ways.difference_update(ways)
             for out in (client_out, server_out):
                 # Without a good-bye, as a broken network does it.
                 out.transport.abort()
+
+    async def end(self) -> None:
+        """Drop every connection."""
+        for way in self._ways:
+            way.cancel()
+        await asyncio.gather(*self._ways, return_exceptions=True)
 
     def _trip(self) -> None:
         self._lose = None
@@ -87,3 +100,4 @@ async def lossy_proxy(target: int) -> AsyncIterator[LossyProxy]:
         yield proxy
     finally:
         server.close()
+        await proxy.end()

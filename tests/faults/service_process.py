@@ -20,7 +20,13 @@ from typing import Any
 import asyncpg
 import grpc
 
-from kneo_grpc._gen.kneo.v1 import health_pb2_grpc, human_task_pb2_grpc, run_pb2, run_pb2_grpc
+from kneo_grpc._gen.kneo.v1 import (
+    health_pb2_grpc,
+    human_task_pb2_grpc,
+    queue_pb2_grpc,
+    run_pb2,
+    run_pb2_grpc,
+)
 from kneo_grpc.ports.store import Store
 from kneo_grpc.stores.postgres import PostgresStore
 from kneo_grpc.stores.sqlite import SqliteStore
@@ -107,6 +113,7 @@ class Calls:
     runs: Any
     tasks: Any
     health: Any
+    queue: Any
 
     async def completed(self, run_id: str) -> None:
         """Wait until a run is stored and has completed."""
@@ -144,13 +151,14 @@ class ServiceProcess:
     stderr: Path
 
     async def ready(self) -> "ServiceProcess":
-        """Wait until it listens."""
+        """Wait until it listens, or looks for work."""
 
-        def listens() -> bool:
+        def up() -> bool:
             assert self.process.poll() is None, self.output()
-            return "service ready" in self.stdout.read_text()
+            printed = self.stdout.read_text()
+            return "service ready" in printed or "worker ready" in printed
 
-        await until(listens)
+        await until(up)
         return self
 
     def output(self) -> str:
@@ -178,6 +186,7 @@ class ServiceProcess:
                 runs=run_pb2_grpc.RunServiceStub(channel),
                 tasks=human_task_pb2_grpc.HumanTaskServiceStub(channel),
                 health=health_pb2_grpc.HealthServiceStub(channel),
+                queue=queue_pb2_grpc.QueueServiceStub(channel),
             )
 
 
@@ -185,11 +194,13 @@ class ServiceProcess:
 class Site:
     """A folder with users' code and a database; services run on it one after the other.
 
-    database_url: of PostgreSQL, or "" for the SQLite file in the folder.
+    database_url: of PostgreSQL, or "" for the SQLite file. file: that one, where it does not lie
+    in the folder itself.
     """
 
     folder: Path
     database_url: str = ""
+    file: Path | None = None
     gates: list[Gate] = field(default_factory=list)
     services: list[ServiceProcess] = field(default_factory=list)
 
@@ -198,7 +209,7 @@ class Site:
 
     @property
     def state_path(self) -> Path:
-        return self.folder / "runs.sqlite"
+        return self.file or self.folder / "runs.sqlite"
 
     def start(
         self,
@@ -211,16 +222,33 @@ class Site:
         variables: KNEO_SERV_… without prefix.
         """
         port = port or free_port()
-        number = len(self.services)
-        stdout, stderr = self.folder / f"stdout-{number}", self.folder / f"stderr-{number}"
         program = [str(BLOCKED_COMMITS)] if hold_commits else ["-m", "kneo_grpc"]
         arguments = ["service", "serve", "--no-gateway", "--grpc-port", str(port), *options]
+        return self.launch(*program, *arguments, port=port, **variables)
+
+    def start_worker(self, *options: str, **variables: str) -> ServiceProcess:
+        """Start a worker, which serves nobody."""
+        return self.launch("-m", "kneo_grpc", "worker", *options, **variables)
+
+    async def crew(
+        self, workers: int, **variables: str
+    ) -> tuple[ServiceProcess, list[ServiceProcess]]:
+        """A service that executes nothing, and workers; all are ready."""
+        started = [self.start("--no-worker", **variables)]
+        started += [self.start_worker(**variables) for _ in range(workers)]
+        api, *others = [await process.ready() for process in started]
+        return api, others
+
+    def launch(self, *arguments: str, port: int = 0, **variables: str) -> ServiceProcess:
+        """Start Python with these arguments."""
+        number = len(self.services)
+        stdout, stderr = self.folder / f"stdout-{number}", self.folder / f"stderr-{number}"
         environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
             "PYTHONPATH": f"{self.folder}:{ROOT}",
             # The service's socket is made here, so that nothing of a killed process stays.
             "TMPDIR": str(self.folder),
-            "KNEO_SERV_IMPORT_ALLOW": "kneo_fault_code",
+            "KNEO_SERV_IMPORT_ALLOW": "kneo_fault_code,tests.faults.acts",
             "KNEO_SERV_STATE_PATH": str(self.state_path),
             "KNEO_SERV_DATABASE_URL": self.database_url,
             # Longer than a test: no heartbeat and no expiry comes between.
@@ -229,7 +257,7 @@ class Site:
         }
         with stdout.open("wb") as out, stderr.open("wb") as err:
             process = subprocess.Popen(
-                [sys.executable, *program, *arguments],
+                [sys.executable, *arguments],
                 cwd=self.folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -2,13 +2,7 @@
 
 import asyncio
 import functools
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +13,16 @@ import pytest
 from kneo_grpc._gen.kneo.v1 import health_pb2, run_pb2
 from kneo_grpc.ports.store import PageRequest, RunFilter
 from tests.faults.lossy_proxy import Lose, lossy_proxy
+from tests.faults.outage import start_again, stop_immediately
 from tests.faults.record import check_record
-from tests.faults.service_process import ROOT, SPEC, STEPS, Calls, Site, until
-from tests.postgres import Cluster, cluster
+from tests.faults.service_process import SPEC, STEPS, Calls, Site, until
+from tests.postgres import Cluster
 from tests.service import create, failure
 
 LIVENESS = health_pb2.GetLivenessRequest()
 READINESS = health_pb2.GetReadinessRequest()
 ALL = PageRequest(limit=200, sort_by="id")
-
-
-@pytest.fixture
-def own_cluster() -> Iterator[Cluster]:
-    """A PostgreSQL server that the test may stop."""
-    with cluster() as server:
-        yield server
-        stop_for_good(server)
+LOSSES = (Lose.REQUEST, Lose.REPLY)
 
 
 async def test_the_service_outlives_its_database(folder: Path, own_cluster: Cluster) -> None:
@@ -118,7 +106,7 @@ async def test_lost_connections_lose_and_double_nothing(postgres_site: Site) -> 
     check_executed_once(site, runs=len(runs))
 
 
-@pytest.mark.parametrize("lose", Lose, ids=lambda lose: lose.name.lower())
+@pytest.mark.parametrize("lose", LOSSES, ids=lambda lose: lose.name.lower())
 @pytest.mark.parametrize("key", [None, "once"], ids=["without_key", "with_key"])
 async def test_a_step_s_commit_that_got_no_reply_is_recorded_once(
     postgres_site: Site, postgres_cluster: Cluster, lose: Lose, key: str | None
@@ -146,7 +134,7 @@ async def test_a_step_s_commit_that_got_no_reply_is_recorded_once(
     check_executed_once(site, runs=2)
 
 
-@pytest.mark.parametrize("lose", Lose, ids=lambda lose: lose.name.lower())
+@pytest.mark.parametrize("lose", LOSSES, ids=lambda lose: lose.name.lower())
 async def test_a_create_s_commit_that_got_no_reply_leaves_no_stuck_run(
     postgres_site: Site, postgres_cluster: Cluster, lose: Lose
 ) -> None:
@@ -173,35 +161,6 @@ async def test_a_create_s_commit_that_got_no_reply_leaves_no_stuck_run(
         assert run.id == answer.run_id
         await check_record(store, run.id, len(STEPS))
     check_executed_once(site, runs=1)
-
-
-def stop_immediately(server: Cluster) -> None:
-    """Stop without a checkpoint: the server has to recover when it starts."""
-    assert server.process is not None
-    server.process.send_signal(signal.SIGQUIT)
-    server.process.wait(20)
-    server.process = None
-
-
-def start_again(server: Cluster) -> None:
-    """Start from a process without gRPC, whose threads do not bear the fork() in it."""
-    program = (
-        "import sys; from pathlib import Path; from tests.postgres import Cluster; "
-        "Cluster(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])).start()"
-    )
-    arguments = [str(server.binaries), str(server.folder), str(server.port)]
-    subprocess.run([sys.executable, "-c", program, *arguments], cwd=ROOT, check=True)
-
-
-def stop_for_good(server: Cluster) -> None:
-    """Stop what start_again started: a child of nobody, known by its file."""
-    file = server.folder / "data" / "postmaster.pid"
-    if server.process is None and file.exists():
-        os.kill(int(file.read_text().split()[0]), signal.SIGQUIT)
-        deadline = time.monotonic() + 20
-        while file.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
 
 
 async def end_sessions(site: Site) -> int:

@@ -134,7 +134,7 @@ class EnvoyProcess:
             # Ctrl-C in a terminal reaches us alone, and we drain.
             start_new_session=True,
             # A service that is killed cannot end its child; the kernel does it for us.
-            preexec_fn=_end_with_parent,  # one system call, loaded before the fork
+            preexec_fn=end_with_parent,  # one system call, loaded before the fork
         )
         assert self._process.stdout is not None and self._process.stderr is not None
         self._readers = [
@@ -259,7 +259,7 @@ async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
             yield text
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Ask the kernel to end this process with the thread that started it (Linux only)."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -43,7 +43,13 @@ class Writer:
         return self._transaction(lambda: [self._run(name, *arguments) for name in names][-1])
 
     def claim(
-        self, owner: str, lease_for: int, limit: int, suspects_from: int, suspects: bool
+        self,
+        owner: str,
+        lease_for: int,
+        limit: int,
+        suspects_from: int,
+        suspects: bool,
+        without: str,
     ) -> list[dict[str, Any]]:
         """Lease jobs of runs and set the runs running; return each run's columns, `claims` and
         `since`, the longest waiting first.
@@ -51,7 +57,7 @@ class Writer:
 
         def take() -> list[dict[str, Any]]:
             taken = []
-            for ready in self._run("run_ready", limit, suspects_from, suspects):
+            for ready in self._run("run_ready", limit, suspects_from, suspects, without):
                 (lease,) = self._run("run_claim", owner, lease_for, ready["run_id"])
                 (run,) = self._run("run_take", ready["run_id"])
                 taken.append({**dict(run), "claims": lease["claims"], "since": ready["since"]})

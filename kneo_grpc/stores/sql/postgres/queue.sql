@@ -12,6 +12,7 @@ with ready as materialized (
     and jobs.due_at <= now()
     and (jobs.lease_expires_at is null or jobs.lease_expires_at <= now())
     and (jobs.claims >= $4::integer) = $5::boolean
+    and jobs.run_id <> all (string_to_array($6, ','))
     -- Not a status that an index answers: the walk shall be over the jobs, in their order.
     and runs.status || '' in ('queued', 'running')
   order by jobs.due_at

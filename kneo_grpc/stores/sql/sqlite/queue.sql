@@ -11,6 +11,7 @@ where jobs.kind = 'run'
   and jobs.due_at <= (select now from clock)
   and (jobs.lease_expires_at is null or jobs.lease_expires_at <= (select now from clock))
   and (jobs.claims >= $2) = $3
+  and instr(',' || $4 || ',', ',' || jobs.run_id || ',') = 0
   and runs.status in ('queued', 'running')
 order by jobs.due_at
 limit $1;
