@@ -253,10 +253,16 @@ def _build_base(
         owner=ids.new(f"proc_{socket.gethostname()}_{os.getpid()}"), lease_for=settings.lease
     )
     writer = ChangeWriter(clock=clock, ids=ids)
-    specs = Specs(store=store, code=code, sources=build_sources(settings, clock))
+    models = models or DummyModels()
+    specs = Specs(
+        store=store,
+        code=code,
+        sources=build_sources(settings, clock),
+        providers=frozenset(models.names()),
+    )
     legs = Legs(
         store=store,
-        steps=StepExecutor(models or DummyModels(), code, StepThreads(settings.step_threads)),
+        steps=StepExecutor(models, code, StepThreads(settings.step_threads)),
         writer=writer,
         clock=clock,
         settings=LegSettings(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,14 +34,23 @@ class CompiledSpec:
 
 
 class Specs:
-    """Checks and compiles specs. plans_max: compiled plans kept in memory."""
+    """Checks and compiles specs. providers: of the models that answer here; plans_max:
+    compiled plans kept in memory.
+    """
 
     def __init__(
-        self, *, store: Store, code: Code, sources: SpecSources, plans_max: int = 256
+        self,
+        *,
+        store: Store,
+        code: Code,
+        sources: SpecSources,
+        providers: Collection[str],
+        plans_max: int = 256,
     ) -> None:
         self._store = store
         self._code = code
         self._sources = sources
+        self._providers = providers
         self._plans_max = plans_max
         self._compiled: OrderedDict[str, CompiledSpec] = OrderedDict()
         self._plans: OrderedDict[PlanDigest, Plan] = OrderedDict()
@@ -61,7 +70,7 @@ class Specs:
 
     def known(self) -> Known:
         """Return what specs may refer to without declaring it."""
-        return Known(tools=self._known_tools())
+        return Known(tools=self._known_tools(), providers=self._providers)
 
     async def compile(self, source: SpecSource) -> CompiledSpec:
         """Return the plan of a spec. Raises SpecInvalid and EnvironmentPolicyBlocked, both with
@@ -106,7 +115,9 @@ class Specs:
 
     def _compile(self, material: Material) -> CompiledSpec:
         document = material.document()
-        plan = compiler.compile_spec(document, known_tools=self._known_tools()).plan
+        plan = compiler.compile_spec(
+            document, known_tools=self._known_tools(), providers=self._providers
+        ).plan
         if material.policy is not None:
             # Few specs stand under a policy; they are examined twice, once for each judge.
             spec, diagnostics = examine(document, self.known())

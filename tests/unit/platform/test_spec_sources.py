@@ -38,7 +38,9 @@ class House:
         self.clock = FakeClock()
         chosen = Settings(spec_root=root, **settings)
         self.sources = build_sources(chosen, self.clock)
-        self.specs = Specs(store=None, code=CodeRegistry(()), sources=self.sources)
+        self.specs = Specs(
+            store=None, code=CodeRegistry(()), sources=self.sources, providers={"dummy"}
+        )
 
     def write(self, name: str, content) -> None:
         path = self.root / name
