@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from kneo_grpc._gen.kneo.v1 import run_pb2, run_result_pb2
 from kneo_grpc.api.convert.fields import Fields, Limits, to_struct, to_timestamp
-from kneo_grpc.api.convert.runs import context_to_pb
+from kneo_grpc.api.convert.runs import checkpoint_to_pb, context_to_pb
 from kneo_grpc.domain.ids import RunId
 from kneo_grpc.domain.run import Checkpoint
 from kneo_grpc.platform.replay import CheckpointDiff, Replay
@@ -30,8 +30,8 @@ def diff_to_pb(diff: CheckpointDiff) -> run_pb2.CheckpointDiff:
     """Return a difference as a message."""
     return run_pb2.CheckpointDiff(
         run_id=diff.run_id,
-        from_checkpoint=_summary(diff.run_id, diff.before),
-        to_checkpoint=_summary(diff.run_id, diff.after),
+        from_checkpoint=checkpoint_to_pb(diff.run_id, diff.before),
+        to_checkpoint=checkpoint_to_pb(diff.run_id, diff.after),
         change_count=diff.change_count,
         added=[to_struct(item) for item in diff.added],
         removed=[to_struct(item) for item in diff.removed],
@@ -52,20 +52,6 @@ def replay_to_pb(replay: Replay) -> run_pb2.RunReplay:
         checkpoint_count=run.checkpoint_sequence,
         timeline=[_item(checkpoint) for checkpoint in replay.timeline],
         replay_context=context_to_pb(replay.recovery),
-    )
-
-
-def _summary(run_id: RunId, checkpoint: Checkpoint) -> run_pb2.Checkpoint:
-    return run_pb2.Checkpoint(
-        id=checkpoint.id,
-        run_id=run_id,
-        type=checkpoint.type,
-        workflow_name=checkpoint.workflow_name,
-        step_id=checkpoint.step_id,
-        node_id=checkpoint.node_id,
-        sequence=checkpoint.sequence,
-        iteration=checkpoint.iteration,
-        created_at=to_timestamp(checkpoint.created_at),
     )
 
 

@@ -176,7 +176,7 @@ def checkpoints_to_pb(
     """Return a page of checkpoints as a message."""
     return run_pb2.ListCheckpointsResponse(
         run_id=run_id,
-        checkpoints=[_checkpoint_to_pb(run_id, item) for item in checkpoints.items],
+        checkpoints=[checkpoint_to_pb(run_id, item, whole=True) for item in checkpoints.items],
         **_page_facts(checkpoints, page),
     )
 
@@ -276,7 +276,10 @@ def _event_to_pb(run_id: RunId, event: TraceEvent) -> run_pb2.TraceEvent:
     )
 
 
-def _checkpoint_to_pb(run_id: RunId, checkpoint: Checkpoint) -> run_pb2.Checkpoint:
+def checkpoint_to_pb(
+    run_id: RunId, checkpoint: Checkpoint, *, whole: bool = False
+) -> run_pb2.Checkpoint:
+    """Return a checkpoint as a message. whole: with its state and metadata."""
     return run_pb2.Checkpoint(
         id=checkpoint.id,
         run_id=run_id,
@@ -286,7 +289,7 @@ def _checkpoint_to_pb(run_id: RunId, checkpoint: Checkpoint) -> run_pb2.Checkpoi
         node_id=checkpoint.node_id,
         sequence=checkpoint.sequence,
         iteration=checkpoint.iteration,
-        state=to_struct(checkpoint.state),
-        metadata=to_struct(checkpoint.metadata),
+        state=to_struct(checkpoint.state) if whole else None,
+        metadata=to_struct(checkpoint.metadata) if whole else None,
         created_at=to_timestamp(checkpoint.created_at),
     )
