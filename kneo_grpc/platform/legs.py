@@ -94,6 +94,11 @@ class Legs:
                 retry_after=5,
             )
 
+    def lease_end(self) -> float:
+        """Return when a lease taken now ends, on a clock that a frozen process's time counts on."""
+        now = asyncio.get_running_loop().time()
+        return now + self._settings.lease.lease_for.total_seconds()
+
     async def launch(
         self, change: Change, plan: Plan, decision: Decision, *, key: Key | None = None
     ) -> tuple[Outcome, Leg | None]:
@@ -118,17 +123,19 @@ class Legs:
         key: Key | None = None,
         suspect: bool = False,
         waited: bool = False,
+        until: float,
     ) -> Leg:
         """Drive a run whose lease this process took in the commit that led to `commands`.
 
         The task ends with the run as it was stored when the leg ended, or None when the lease was
         lost; it never raises. key: the idempotency record that ends with the leg. suspect: earlier
         holders of the run were lost; as soon as it gets on, it is none any more. waited: pauses
-        before retries that are among the commands are over.
+        before retries that are among the commands are over. until: as lease_end() said before the
+        lease was taken.
         """
         leg = LegProgress(run, plan, state, key, suspect)
         task = asyncio.create_task(self._drive(leg, commands, waited=waited))
-        self._remember(run, task)
+        self._remember(run, task, until)
         return task
 
     async def end(self, run_id: RunId) -> None:
@@ -153,7 +160,7 @@ class Legs:
             return HeartbeatReport(0, 0)
         driven = set(self._tasks)
         lease = self._settings.lease
-        until = self._lease_end()
+        until = self.lease_end()
         held = await self._store.renew_leases(lease.owner, lease.lease_for, driven)
         self._fresh_until.update((run_id, until) for run_id in held & self._tasks.keys())
         lost = await self.stop_lost(driven - held)
@@ -194,10 +201,10 @@ class Legs:
             await asyncio.wait(left)
         return len(left)
 
-    def _remember(self, run: Run, task: Leg) -> None:
+    def _remember(self, run: Run, task: Leg, until: float) -> None:
         self._tasks[run.id] = task
         self._attempts[run.id] = run.attempt
-        self._fresh_until[run.id] = self._lease_end()
+        self._fresh_until[run.id] = until
         task.add_done_callback(lambda done: self._forget(run.id, done))
 
     def _forget(self, run_id: RunId, task: Leg) -> None:
@@ -215,6 +222,7 @@ class Legs:
         landed: "_Landed",
     ) -> Run | None:
         """Land a Change, tell, and drive the run if it is running."""
+        until = self.lease_end()
         try:
             outcome = await self._commit_new(change)
         except Exception as error:
@@ -231,7 +239,7 @@ class Legs:
         run = numbered(change, outcome)
         task = asyncio.current_task()
         assert task is not None
-        self._remember(run, task)
+        self._remember(run, task, until)
         if not landed.done():
             landed.set_result((outcome, task))
         leg = LegProgress(run, plan, decision.state, key, suspect=False)
@@ -339,11 +347,6 @@ class Legs:
         if not waited:
             await self._clock.sleep(self._backoff(command))
         return RetryDue(path=command.path)
-
-    def _lease_end(self) -> float:
-        """Return when a lease taken now ends, on a clock that a frozen process's time counts on."""
-        now = asyncio.get_running_loop().time()
-        return now + self._settings.lease.lease_for.total_seconds()
 
     async def _check_lease(self, leg: LegProgress) -> None:
         """Past the end of the lease, ask whether the run is still this process's: it may have been

@@ -92,6 +92,7 @@ class Worker:
         self._alone: RunId | None = None
         self._suspect: Claim | None = None
         self._suspect_until = 0.0
+        self._suspect_lease_end = 0.0
         self._suspect_tries: dict[RunId, int] = {}
         self._looked = 0.0
         self._refused: dict[RunId, _Refusal] = {}
@@ -114,17 +115,19 @@ class Worker:
         now = asyncio.get_running_loop().time()
         if now - self._looked >= self._settings.idle_poll.total_seconds():
             self._looked = now
+            self._suspect_lease_end = self._legs.lease_end()
             found = await self._claim(1, suspects=True)
             if found:
                 self._suspect = found[0]
                 self._suspect_until = now + self._legs.lease.lease_for.total_seconds() / 2
                 return await self._try_suspect(found[0])
+        until = self._legs.lease_end()
         claims = await self._claim(room, suspects=False)
         if claims and self._legs.draining:
             ids = [claim.run.id for claim in claims]
             await self._queue.postpone(self._legs.lease.owner, ids, timedelta(0))
             return WorkReport(postponed=len(ids))
-        outcomes = await asyncio.gather(*(self._take(claim) for claim in claims))
+        outcomes = await asyncio.gather(*(self._take(claim, until) for claim in claims))
         return WorkReport(
             started=outcomes.count("started"),
             postponed=outcomes.count("postponed"),
@@ -163,7 +166,7 @@ class Worker:
         if self._legs.draining:
             await self._queue.postpone(self._legs.lease.owner, [run_id], timedelta(0))
             return WorkReport(postponed=1)
-        outcome = await self._take(claim)
+        outcome = await self._take(claim, self._suspect_lease_end)
         return WorkReport(started=int(outcome == "started"), dead=int(outcome == "dead"))
 
     async def _claim(self, limit: int, *, suspects: bool) -> tuple[Claim, ...]:
@@ -177,7 +180,7 @@ class Worker:
             without=self._left_to_others(),
         )
 
-    async def _take(self, claim: Claim) -> str:
+    async def _take(self, claim: Claim, until: float) -> str:
         """Start a claimed run; what prevents that leaves it to its lease and is logged."""
         run = claim.run
         try:
@@ -188,7 +191,7 @@ class Worker:
             missing = self._specs.missing_code(plan)
             if missing:
                 return await self._leave(run, missing)
-            await self._start(claim, plan)
+            await self._start(claim, plan, until)
         except StoreUnavailable:
             logger.warning("a claimed run waits for the store", extra={"run_id": run.id})
             return "lost"
@@ -197,7 +200,7 @@ class Worker:
             return "lost"
         return "started"
 
-    async def _start(self, claim: Claim, plan: Plan) -> None:
+    async def _start(self, claim: Claim, plan: Plan, until: float) -> None:
         run = claim.run
         # This process may have lost the lease and taken the run again: the old leg must not go on.
         await self._legs.end(run.id)
@@ -220,7 +223,9 @@ class Worker:
             run, state, commands = numbered(change, outcome), decision.state, decision.commands
             if run.status is not RunStatus.RUNNING:
                 return
-        task = self._legs.start(run, plan, state, commands, suspect=claim.claims > 1, waited=True)
+        task = self._legs.start(
+            run, plan, state, commands, suspect=claim.claims > 1, waited=True, until=until
+        )
         self._driving[run.id] = task
         if claim.claims > self._settings.suspects_from:
             self._alone = run.id
