@@ -217,8 +217,22 @@ class Runs:
 
         A caller that goes away does not stop the leg.
         """
-        done, _ = await asyncio.wait({leg}, timeout=self._settings.sync_wait.total_seconds())
-        ended = leg.result() if done and not leg.cancelled() else None
+        loop = asyncio.get_running_loop()
+        over = loop.create_future()
+
+        def end(_: object = None) -> None:
+            if not over.done():
+                over.set_result(None)
+
+        # What asyncio.wait does, without its sets: each sync create passes here.
+        limit = loop.call_later(self._settings.sync_wait.total_seconds(), end)
+        leg.add_done_callback(end)
+        try:
+            await over
+        finally:
+            limit.cancel()
+            leg.remove_done_callback(end)
+        ended = leg.result() if leg.done() and not leg.cancelled() else None
         return ended if ended is not None else await self.get(run_id)
 
     async def get(self, run_id: RunId) -> Run:

@@ -52,6 +52,7 @@ class Specs:
         self._sources = sources
         self._providers = providers
         self._plans_max = plans_max
+        self._reading: dict[object, asyncio.Task[Material]] = {}
         self._compiled: OrderedDict[str, CompiledSpec] = OrderedDict()
         self._plans: OrderedDict[PlanDigest, Plan] = OrderedDict()
 
@@ -76,9 +77,7 @@ class Specs:
         """Return the plan of a spec. Raises SpecInvalid and EnvironmentPolicyBlocked, both with
         details["diagnostics"], and what SpecSources.gather raises.
         """
-        material = self._sources.gather_known(source)
-        if material is None:
-            material = await asyncio.to_thread(self._sources.gather, source)
+        material = self._sources.gather_known(source) or await self._gather(source)
         known = self._compiled.get(material.key)
         if known is not None:
             self._compiled.move_to_end(material.key)
@@ -88,6 +87,25 @@ class Specs:
         while len(self._compiled) > self._plans_max:
             self._compiled.popitem(last=False)
         return compiled
+
+    async def _gather(self, source: SpecSource) -> Material:
+        """Read a source in a thread. Calls for the same files that come while they are being read
+        share what is read.
+        """
+        if source.spec is not None or source.bundle is not None or source.overrides:
+            return await asyncio.to_thread(self._sources.gather, source)
+        key = (source.spec_path, source.environment, source.overlays)
+        reading = self._reading.get(key)
+        if reading is None:
+            reading = asyncio.create_task(asyncio.to_thread(self._sources.gather, source))
+            self._reading[key] = reading
+            reading.add_done_callback(lambda done: self._read(key, done))
+        return await asyncio.shield(reading)
+
+    def _read(self, key: object, done: "asyncio.Task[Material]") -> None:
+        del self._reading[key]
+        if not done.cancelled():
+            done.exception()  # else it is reported as lost where every caller has gone away
 
     async def plan(self, digest: PlanDigest) -> Plan:
         """Return a stored plan. Raises NotFound."""
