@@ -1,6 +1,6 @@
 """The scenarios by name, in the order in which they are run."""
 
-from bench.scenarios import backlog, kill, pause, probes, queued, reads, sync
+from bench.scenarios import backlog, kill, pause, probes, queued, reads, specs, sync
 from bench.stage import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
@@ -13,4 +13,5 @@ SCENARIOS: dict[str, Scenario] = {
     "backlog": backlog.measure,
     "kill": kill.measure,
     "probes": probes.measure,
+    "specs": specs.measure,
 }
