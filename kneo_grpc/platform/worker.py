@@ -256,9 +256,17 @@ class Worker:
             delay = self._settings.code_delay.total_seconds()
             self._refused[run.id] = _Refusal(first=first, until=now + delay)
             await self._queue.postpone(self._legs.lease.owner, [run.id], timedelta(0))
+            if known is None:
+                logger.warning(
+                    "a run is left to other workers: its code is not here",
+                    extra={"run_id": run.id, "missing": "; ".join(missing.values())},
+                )
             return "postponed"
         del self._refused[run.id]
         what = "; ".join(missing.values())
+        logger.error(
+            "run dead-lettered: no worker has its code", extra={"run_id": run.id, "missing": what}
+        )
         ending = Ending(
             status=RunStatus.FAILED,
             error_type="code_missing",
