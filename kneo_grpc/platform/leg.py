@@ -21,7 +21,6 @@ class LegSettings:
     """
 
     lease: Lease
-    heartbeat: timedelta = timedelta(seconds=5)
     runs_max: int = 256
     retry_backoff: timedelta = timedelta(milliseconds=250)
     retry_here: timedelta = timedelta(seconds=5)

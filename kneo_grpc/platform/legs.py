@@ -8,11 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from kneo_grpc.domain.change import (
-    Change,
-    ExpectAttempt,
-    Outcome,
-)
+from kneo_grpc.domain.change import Change, ExpectAttempt, Outcome
 from kneo_grpc.domain.errors import LeaseLost, QueueFull, StoreUnavailable
 from kneo_grpc.domain.ids import RunId
 from kneo_grpc.domain.plan import Plan
@@ -120,20 +116,18 @@ class Legs:
         state: State,
         commands: tuple[Command, ...],
         *,
-        key: Key | None = None,
-        suspect: bool = False,
-        waited: bool = False,
+        suspect: bool,
+        waited: bool,
         until: float,
     ) -> Leg:
         """Drive a run whose lease this process took in the commit that led to `commands`.
 
         The task ends with the run as it was stored when the leg ended, or None when the lease was
-        lost; it never raises. key: the idempotency record that ends with the leg. suspect: earlier
-        holders of the run were lost; as soon as it gets on, it is none any more. waited: pauses
-        before retries that are among the commands are over. until: as lease_end() said before the
-        lease was taken.
+        lost; it never raises. suspect: earlier holders of the run were lost; as soon as it gets on,
+        it is none any more. waited: pauses before retries that are among the commands are over.
+        until: as lease_end() said before the lease was taken.
         """
-        leg = LegProgress(run, plan, state, key, suspect)
+        leg = LegProgress(run, plan, state, None, suspect)
         task = asyncio.create_task(self._drive(leg, commands, waited=waited))
         self._remember(run, task, until)
         return task
@@ -219,7 +213,7 @@ class Legs:
         plan: Plan,
         decision: Decision,
         key: Key | None,
-        landed: "_Landed",
+        landed: _Landed,
     ) -> Run | None:
         """Land a Change, tell, and drive the run if it is running."""
         until = self.lease_end()
