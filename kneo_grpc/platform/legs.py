@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -36,6 +36,16 @@ logger = logging.getLogger("kneo_grpc.legs")
 Leg = asyncio.Task[Run | None]
 """Ends with the run as it was stored when the leg ended, or None when the lease was lost."""
 
+
+@dataclass(slots=True, kw_only=True)
+class _Driven:
+    """A run under way. until: when its lease ends, as far as this process knows."""
+
+    leg: Leg
+    attempt: int
+    until: float
+
+
 _Landed = asyncio.Future[tuple[Outcome, Leg | None]]
 
 
@@ -56,10 +66,8 @@ class Legs:
         self._writer = writer
         self._clock = clock
         self._settings = settings
-        self._tasks: dict[RunId, Leg] = {}
+        self._driven: dict[RunId, _Driven] = {}
         self._launches: set[Leg] = set()
-        self._attempts: dict[RunId, int] = {}
-        self._fresh_until: dict[RunId, float] = {}
         self._draining = False
 
     @property
@@ -70,7 +78,7 @@ class Legs:
     @property
     def count(self) -> int:
         """How many runs are under way."""
-        return len(self._tasks)
+        return len(self._driven)
 
     @property
     def draining(self) -> bool:
@@ -81,11 +89,11 @@ class Legs:
         """Raises QueueFull when no further run is taken."""
         if self._draining:
             raise QueueFull("the service is shutting down", retry_after=5)
-        if len(self._tasks) >= self._settings.runs_max:
+        if len(self._driven) >= self._settings.runs_max:
             limit = self._settings.runs_max
             raise QueueFull(
                 f"this process executes as many runs as it takes ({limit})",
-                queue_depth=len(self._tasks),
+                queue_depth=len(self._driven),
                 limit=limit,
                 retry_after=5,
             )
@@ -134,29 +142,30 @@ class Legs:
 
     async def end(self, run_id: RunId) -> None:
         """Stop a leg and wait until it has stopped; nothing where there is none."""
-        task = self._tasks.get(run_id)
-        if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
+        driven = self._driven.get(run_id)
+        if driven is not None:
+            driven.leg.cancel()
+            await asyncio.wait({driven.leg})
 
     def interrupt(self, run_id: RunId) -> None:
         """Stop a leg whose run was ended or taken over by somebody else."""
-        task = self._tasks.get(run_id)
-        if task is not None:
-            task.cancel()
+        driven = self._driven.get(run_id)
+        if driven is not None:
+            driven.leg.cancel()
 
     async def heartbeat(self) -> HeartbeatReport:
         """Renew the leases of all legs in one statement; stop the legs that lost theirs.
 
         A lease without a leg is left to expire, so that another process takes the run.
         """
-        if not self._tasks:
+        driven = self.driven()
+        if not driven:
             return HeartbeatReport(0, 0)
-        driven = set(self._tasks)
         lease = self._settings.lease
         until = self.lease_end()
         held = await self._store.renew_leases(lease.owner, lease.lease_for, driven)
-        self._fresh_until.update((run_id, until) for run_id in held & self._tasks.keys())
+        for run_id in held & self._driven.keys():
+            self._driven[run_id].until = until
         lost = await self.stop_lost(driven - held)
         return HeartbeatReport(len(held), lost)
 
@@ -167,28 +176,27 @@ class Legs:
         """
         lost = 0
         for run_id in suspects:
-            attempt = self._attempts.get(run_id)
-            if attempt is None:
+            driven = self._driven.get(run_id)
+            if driven is None:
                 continue
             run = await self._store.load_run(run_id)
-            moved = run is None or run.attempt != attempt or run.status is not RunStatus.RUNNING
-            if moved and self._attempts.get(run_id) == attempt:
+            if _moved_on(run, driven.attempt) and self._driven.get(run_id) is driven:
                 self.interrupt(run_id)
                 lost += 1
         return lost
 
     def driven(self) -> frozenset[RunId]:
         """Return the runs under way."""
-        return frozenset(self._tasks)
+        return frozenset(self._driven)
 
     async def drain(self, limit: timedelta) -> int:
         """Take no further run, wait for those under way, stop what is left; return how many."""
         self._draining = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit.total_seconds()):
-                while going := {*self._launches, *self._tasks.values()}:
+                while going := {*self._launches, *(one.leg for one in self._driven.values())}:
                     await asyncio.wait(going)
-        left = list(self._tasks.values())
+        left = [driven.leg for driven in self._driven.values()]
         for task in left:
             task.cancel()
         if left:
@@ -196,16 +204,13 @@ class Legs:
         return len(left)
 
     def _remember(self, run: Run, task: Leg, until: float) -> None:
-        self._tasks[run.id] = task
-        self._attempts[run.id] = run.attempt
-        self._fresh_until[run.id] = until
+        self._driven[run.id] = _Driven(leg=task, attempt=run.attempt, until=until)
         task.add_done_callback(lambda done: self._forget(run.id, done))
 
     def _forget(self, run_id: RunId, task: Leg) -> None:
-        if self._tasks.get(run_id) is task:
-            del self._tasks[run_id]
-            del self._attempts[run_id]
-            del self._fresh_until[run_id]
+        driven = self._driven.get(run_id)
+        if driven is not None and driven.leg is task:
+            del self._driven[run_id]
 
     async def _carry(
         self,
@@ -347,13 +352,14 @@ class Legs:
         frozen, and others gone on. Raises LeaseLost.
         """
         run_id, loop = leg.run.id, asyncio.get_running_loop()
-        while loop.time() > self._fresh_until.get(run_id, 0):
+        driven = self._driven.get(run_id)
+        while driven is None or loop.time() > driven.until:
             try:
                 run = await self._store.load_run(run_id)
             except StoreUnavailable:
                 await self._clock.sleep(self._settings.store_retry)
                 continue
-            if run is None or run.attempt != leg.run.attempt or run.status is not RunStatus.RUNNING:
+            if _moved_on(run, leg.run.attempt):
                 raise LeaseLost("the run moved on while this process stood still", run_id=run_id)
             return
 
@@ -376,3 +382,8 @@ class Legs:
                 uncertain = True
                 logger.warning("store unavailable, commit waits", extra={"run_id": change.run_id})
                 await self._clock.sleep(self._settings.store_retry)
+
+
+def _moved_on(run: Run | None, attempt: int) -> bool:
+    """Tell whether somebody else ended a run or took it over."""
+    return run is None or run.attempt != attempt or run.status is not RunStatus.RUNNING
