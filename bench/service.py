@@ -73,10 +73,13 @@ class Site:
 
     def serve(self, *options: str, program: tuple[str, ...] = (), **variables: str) -> Process:
         """Start a service. program: in place of `-m kneo_grpc`. variables: KNEO_SERV_… settings
-        without prefix.
+        without prefix. Several processes have no port of gRPC alone: there it goes through Envoy.
         """
-        port, grpc_port = free_port(), free_port()
-        ports = ("--port", str(port), "--grpc-port", str(grpc_port))
+        port = free_port()
+        grpc_port = port if "--processes" in options else free_port()
+        ports: tuple[str, ...] = ("--port", str(port))
+        if grpc_port != port:
+            ports += ("--grpc-port", str(grpc_port))
         process = self._start(program, ("service", "serve", *ports, *options), variables)
         process.port, process.grpc_port = port, grpc_port
         return process

@@ -13,15 +13,20 @@ from bench.service import Process, Site
 from bench.stage import Row, Stage, Value, cost, memory, ratios, speed
 from bench.windows import Call, Series, drive
 
+SPREAD_AT, SPREAD_OVER = 32, 2
+"""The concurrency at which several server processes are measured, and how many."""
+
 
 @dataclass(slots=True)
 class Measured:
     """The windows of one concurrency, by protocol and by kind of floor.
 
+    processes: server processes behind one Envoy; with several, gRPC goes through it too.
     warm_runs: those before the windows; their transactions are counted too.
     """
 
     concurrency: int
+    processes: int = 1
     warm_runs: int = 0
     service: dict[str, Series] = field(
         default_factory=lambda: {name: Series() for name in PROTOCOLS}
@@ -34,9 +39,11 @@ async def measure(stage: Stage) -> list[Row]:
     site = await stage.site("sync")
     async with opened_floors(stage, site) as floors:
         rows = [_written(floors[KINDS[0]].sample)]
-        for concurrency in stage.pace.concurrencies:
+        settings = [(concurrency, 1) for concurrency in stage.pace.concurrencies]
+        for concurrency, processes in [*settings, (SPREAD_AT, SPREAD_OVER)]:
             before = await stage.meter.transactions("sync")
-            measured = await _measure(stage, site, floors, concurrency)
+            measured = Measured(concurrency, processes)
+            await _measure(stage, site, floors, measured)
             await asyncio.sleep(0.5)
             done = await stage.meter.transactions("sync") - before
             rows += _rows(measured, floors, done)
@@ -73,12 +80,12 @@ def creating(calls: Calls) -> Call:
 
 
 async def _measure(
-    stage: Stage, site: Site, floors: dict[str, Floor], concurrency: int
-) -> Measured:
-    measured = Measured(concurrency)
-    pace = stage.pace
+    stage: Stage, site: Site, floors: dict[str, Floor], measured: Measured
+) -> None:
+    pace, concurrency = stage.pace, measured.concurrency
+    several = ("--processes", str(measured.processes)) if measured.processes > 1 else ()
     async with contextlib.AsyncExitStack() as stack:
-        service = await stack.enter_async_context(site.serving())
+        service = await stack.enter_async_context(site.serving(*several))
         calls = {
             name: creating(await stack.enter_async_context(calling(service, name)))
             for name in PROTOCOLS
@@ -93,7 +100,6 @@ async def _measure(
                 below = floors[kind].window(concurrency, pace.floor_seconds)
                 measured.floor[kind].windows.append(await stage.meter.measured(below))
                 await _one(stage, service, measured, name, calls[name])
-    return measured
 
 
 async def _one(stage: Stage, service: Process, measured: Measured, name: str, call: Call) -> None:
@@ -109,7 +115,8 @@ def _written(sample: Sample) -> Row:
 
 
 def _rows(measured: Measured, floors: dict[str, Floor], transactions: int) -> list[Row]:
-    concurrency = measured.concurrency
+    concurrency, processes = measured.concurrency, measured.processes
+    scenario = "sync" if processes == 1 else f"sync, {processes} processes"
     rows = []
     for kind, series in measured.floor.items():
         row = Row(scenario=f"floor, {kind}", concurrency=concurrency, costs=cost(series))
@@ -117,7 +124,7 @@ def _rows(measured: Measured, floors: dict[str, Floor], transactions: int) -> li
         rows.append(row)
     runs = measured.warm_runs + sum(series.count for series in measured.service.values())
     for name, series in measured.service.items():
-        row = Row(scenario="sync", protocol=name, concurrency=concurrency)
+        row = Row(scenario=scenario, protocol=name, concurrency=concurrency)
         row.facts = {**speed(series), **ratios(series, measured.floor)}
         row.costs = {
             **cost(series),
