@@ -79,9 +79,7 @@ def creating(calls: Calls) -> Call:
     return call
 
 
-async def _measure(
-    stage: Stage, site: Site, floors: dict[str, Floor], measured: Measured
-) -> None:
+async def _measure(stage: Stage, site: Site, floors: dict[str, Floor], measured: Measured) -> None:
     pace, concurrency = stage.pace, measured.concurrency
     several = ("--processes", str(measured.processes)) if measured.processes > 1 else ()
     async with contextlib.AsyncExitStack() as stack:

@@ -21,6 +21,23 @@ from kneo_grpc.stores.codec import DurationEncoder, InstantEncoder, dump_json, s
 SNAPSHOT_EVERY = 64
 """A checkpoint whose sequence leaves 1 when divided by this keeps the whole state."""
 
+RUN_COLUMNS = (
+    *("status", "attempt", "plan_digest", "target", "agent_name", "workflow_name"),
+    *("workflow_kind", "environment", "session_id", "input_text", "output_text"),
+    *("current_step_id", "current_node_id", "error_text", "source", "detail"),
+    *("created_at", "updated_at", "started_at", "completed_at", "deadline_at"),
+)
+EVENT_COLUMNS = ("id", "type", "occurred_at", "data")
+CHECKPOINT_COLUMNS = (
+    *("id", "type", "workflow_name", "step_id", "node_id", "iteration", "patch", "snapshot"),
+    *("metadata", "created_at"),
+)
+TASK_COLUMNS = ("id", "status", "workflow_kind", "created_at", "expires_at", "body")
+JOB_COLUMNS = ("kind", "subject", "due_at", "due_in", "lease_owner", "lease_for")
+AUDIT_COLUMNS = (
+    *("id", "event_type", "run_id", "continuation_id", "actor", "metadata", "created_at"),
+)
+
 
 def is_new(change: Change) -> bool:
     """Tell whether the Change makes its run."""
@@ -50,9 +67,7 @@ def fence_values(change: Change) -> tuple[str, int | None]:
 
 
 def run_values(run: Run, instant: InstantEncoder, *, fresh: bool) -> tuple[Any, ...]:
-    """Return the run's 21 columns from `status` to `deadline_at`. Where the run is not fresh, the
-    columns that are written once are None.
-    """
+    """Return RUN_COLUMNS. Where the run is not fresh, those that are written once are None."""
     return (
         run.status.value,
         run.attempt,
@@ -98,7 +113,7 @@ def _detail(run: Run) -> Mapping[str, Any]:
 
 
 def event_values(event: TraceEvent, instant: InstantEncoder) -> tuple[Any, ...]:
-    """Return id, type, occurred_at, data."""
+    """Return EVENT_COLUMNS."""
     return (event.id, event.type, instant(event.timestamp), dump_json(event.data))
 
 
@@ -110,9 +125,7 @@ def base_sequence(change: Change) -> int:
 
 
 def checkpoint_rows(change: Change, instant: InstantEncoder) -> Iterator[tuple[Any, ...]]:
-    """Yield id, type, workflow_name, step_id, node_id, iteration, patch, snapshot, metadata,
-    created_at of each checkpoint.
-    """
+    """Yield CHECKPOINT_COLUMNS of each checkpoint."""
     before = change.base_state
     for sequence, checkpoint in enumerate(change.checkpoints, start=base_sequence(change) + 1):
         whole = sequence % SNAPSHOT_EVERY == 1
@@ -132,7 +145,7 @@ def checkpoint_rows(change: Change, instant: InstantEncoder) -> Iterator[tuple[A
 
 
 def task_values(task: HumanTask, instant: InstantEncoder) -> tuple[Any, ...]:
-    """Return id, status, workflow_kind, created_at, expires_at, body."""
+    """Return TASK_COLUMNS."""
     body = {
         "step_path": task.step_path,
         "workflow_name": task.workflow_name,
@@ -157,7 +170,7 @@ def restated_values(task: HumanTask, instant: InstantEncoder) -> tuple[Any, ...]
 
 
 def job_values(job: Job, instant: InstantEncoder, duration: DurationEncoder) -> tuple[Any, ...]:
-    """Return kind, subject, due_at, due_in, lease_owner, lease_for."""
+    """Return JOB_COLUMNS."""
     return (
         job.kind.value,
         job.subject,
@@ -174,7 +187,7 @@ def cleared_kinds(change: Change) -> list[str]:
 
 
 def audit_values(record: AuditRecord, instant: InstantEncoder) -> tuple[Any, ...]:
-    """Return id, event_type, run_id, continuation_id, actor, metadata, created_at."""
+    """Return AUDIT_COLUMNS."""
     return (
         record.id,
         record.event_type,

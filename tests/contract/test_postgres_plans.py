@@ -13,7 +13,7 @@ import pytest
 from kneo_grpc.domain.run import RunStatus
 from kneo_grpc.ports.store import PageRequest, RunFilter
 from kneo_grpc.stores.postgres import PostgresStore
-from kneo_grpc.stores.postgres.arrays import history_arrays, rest_arrays
+from kneo_grpc.stores.postgres.documents import history_documents, rest_documents
 from kneo_grpc.stores.postgres.writer import batch_statements
 from kneo_grpc.stores.statements import load_statements
 from tests.contract.builders import (
@@ -162,8 +162,8 @@ async def test_the_plan_of_a_batch_looks_up_by_index(filled_dsn: str) -> None:
     ]
     history, whole = batch_statements(load_statements("postgres"))
     connection = await PostgresStore(filled_dsn)._connector.open_committer()
-    short = await explain(connection, history, *history_arrays(changes))
-    long = await explain(connection, whole, *history_arrays(changes), *rest_arrays(changes))
+    short = await explain(connection, history, *history_documents(changes))
+    long = await explain(connection, whole, *history_documents(changes), *rest_documents(changes))
     await connection.close()
     assert (table_scans(short), table_scans(long)) == ([], [])
     assert "runs_pkey" in str(short)

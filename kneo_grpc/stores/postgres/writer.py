@@ -11,8 +11,8 @@ from kneo_grpc.stores import changes as encode
 from kneo_grpc.stores.batching import BatchResult
 from kneo_grpc.stores.codec import dump_json, same_instant
 from kneo_grpc.stores.postgres import errors
-from kneo_grpc.stores.postgres.arrays import has_rest, history_arrays, rest_arrays
 from kneo_grpc.stores.postgres.connect import Connection, Connector
+from kneo_grpc.stores.postgres.documents import has_rest, history_documents, rest_documents
 
 _TRIES = 4
 
@@ -159,9 +159,9 @@ class Writer:
     async def _run_batch(
         self, connection: Connection, changes: Sequence[Change]
     ) -> dict[RunId, Outcome]:
-        arguments = history_arrays(changes)
+        arguments = history_documents(changes)
         if any(has_rest(change) for change in changes):
-            landed = await connection.fetch(self._whole_batch, *arguments, *rest_arrays(changes))
+            landed = await connection.fetch(self._whole_batch, *arguments, *rest_documents(changes))
         else:
             landed = await connection.fetch(self._history_batch, *arguments)
         return {

@@ -4,20 +4,18 @@
 -- name: batch_history
 -- Lands many Changes of different runs, sorted by run id, in one statement and one round trip.
 -- Returns the runs whose fence held, with their new counters; of the others no row lands, because
--- every part joins `landed`. The array of a run's checkpoints or events carries each one's distance
--- to its run's last ("behind", 0 for the last), since the counters are known here only.
+-- every part joins `landed`. A run's checkpoints and events carry each one's distance to its run's
+-- last ("behind", 0 for the last), since the counters are known here only.
+-- Rows come as JSON, which Python writes ten times faster than the driver writes arrays. What is kept
+-- as JSON is a string in it: a nested value could not hold U+0000.
 with change as materialized (
-  select * from unnest(
-    $1::text[], $2::boolean[], $3::text[], $4::integer[], $5::integer[], $6::integer[],
-    $7::integer[], $8::text[], $9::integer[], $10::text[], $11::text[], $12::text[], $13::text[],
-    $14::text[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[],
-    $21::text[], $22::json[], $23::json[], $24::timestamptz[], $25::timestamptz[],
-    $26::timestamptz[], $27::timestamptz[], $28::timestamptz[]
-  ) as given (
-    id, is_new, fence_statuses, fence_attempt, checkpoint_base, event_count, checkpoint_count,
-    status, attempt, plan_digest, target, agent_name, workflow_name, workflow_kind, environment,
-    session_id, input_text, output_text, current_step_id, current_node_id, error_text, source,
-    detail, created_at, updated_at, started_at, completed_at, deadline_at
+  select * from json_to_recordset($1::json) as given (
+    id text, is_new boolean, fence_statuses text, fence_attempt integer, checkpoint_base integer,
+    event_count integer, checkpoint_count integer, status text, attempt integer, plan_digest text,
+    target text, agent_name text, workflow_name text, workflow_kind text, environment text,
+    session_id text, input_text text, output_text text, current_step_id text, current_node_id text,
+    error_text text, source text, detail text, created_at timestamptz, updated_at timestamptz,
+    started_at timestamptz, completed_at timestamptz, deadline_at timestamptz
   )
 ),
 created as (
@@ -30,7 +28,7 @@ created as (
   select
     id, status, attempt, plan_digest, target, agent_name, workflow_name, workflow_kind,
     environment, session_id, input_text, output_text, current_step_id, current_node_id,
-    event_count, checkpoint_count, error_text, source, detail, created_at, updated_at,
+    event_count, checkpoint_count, error_text, source::json, detail::json, created_at, updated_at,
     floor(extract(epoch from updated_at) / 10)::integer, started_at, completed_at, deadline_at
   from change
   where is_new
@@ -52,7 +50,7 @@ moved as (
     event_sequence = runs.event_sequence + change.event_count,
     checkpoint_sequence = runs.checkpoint_sequence + change.checkpoint_count,
     error_text = change.error_text,
-    detail = change.detail,
+    detail = change.detail::json,
     updated_at = change.updated_at,
     updated_slot = floor(extract(epoch from change.updated_at) / 10)::integer,
     started_at = change.started_at,
@@ -75,9 +73,10 @@ landed as materialized (
 ),
 new_events as (
   insert into events (run_id, sequence, id, type, occurred_at, data)
-  select landed.id, landed.event_sequence - given.behind, given.id, type, occurred_at, data
-  from unnest($29::text[], $30::integer[], $31::text[], $32::text[], $33::timestamptz[], $34::json[])
-    as given (run_id, behind, id, type, occurred_at, data)
+  select
+    landed.id, landed.event_sequence - given.behind, given.id, type, occurred_at, data::json
+  from json_to_recordset($2::json)
+    as given (run_id text, behind integer, id text, type text, occurred_at timestamptz, data text)
   join landed on landed.id = given.run_id
 ),
 new_checkpoints as (
@@ -87,13 +86,10 @@ new_checkpoints as (
   )
   select
     landed.id, landed.checkpoint_sequence - given.behind, given.id, type, workflow_name, step_id,
-    node_id, iteration, patch, snapshot, metadata, created_at
-  from unnest(
-    $35::text[], $36::integer[], $37::text[], $38::text[], $39::text[], $40::text[], $41::text[],
-    $42::integer[], $43::json[], $44::json[], $45::json[], $46::timestamptz[]
-  ) as given (
-    run_id, behind, id, type, workflow_name, step_id, node_id, iteration, patch, snapshot,
-    metadata, created_at
+    node_id, iteration, patch::json, snapshot::json, metadata::json, created_at
+  from json_to_recordset($3::json) as given (
+    run_id text, behind integer, id text, type text, workflow_name text, step_id text, node_id text,
+    iteration integer, patch text, snapshot text, metadata text, created_at timestamptz
   )
   join landed on landed.id = given.run_id
 )
@@ -103,33 +99,34 @@ new_checkpoints as (
 new_plans as (
   insert into plans (digest, content)
   select given.digest, given.content
-  from unnest($47::text[], $48::text[], $49::bytea[]) as given (run_id, digest, content)
+  from unnest($4::text[], $5::text[], $6::bytea[]) as given (run_id, digest, content)
   join landed on landed.id = given.run_id
   on conflict (digest) do nothing
 ),
 new_tasks as (
   insert into human_tasks (run_id, id, status, workflow_kind, created_at, expires_at, body)
-  select landed.id, given.id, status, workflow_kind, created_at, expires_at, body
-  from unnest(
-    $50::text[], $51::text[], $52::text[], $53::text[], $54::timestamptz[], $55::timestamptz[],
-    $56::json[]
-  ) as given (run_id, id, status, workflow_kind, created_at, expires_at, body)
+  select landed.id, given.id, status, workflow_kind, created_at, expires_at, body::json
+  from json_to_recordset($7::json) as given (
+    run_id text, id text, status text, workflow_kind text, created_at timestamptz,
+    expires_at timestamptz, body text
+  )
   join landed on landed.id = given.run_id
 ),
 new_job as materialized (
   select
-    landed.id as run_id, kind, subject, coalesce(due_at, now() + due_in) as due_at, lease_owner,
-    lease_for
-  from unnest(
-    $57::text[], $58::text[], $59::text[], $60::timestamptz[], $61::interval[], $62::text[],
-    $63::interval[]
-  ) as given (run_id, kind, subject, due_at, due_in, lease_owner, lease_for)
+    landed.id as run_id, kind, subject,
+    coalesce(due_at, now() + make_interval(secs => due_in)) as due_at, lease_owner,
+    make_interval(secs => lease_for) as lease_for
+  from json_to_recordset($8::json) as given (
+    run_id text, kind text, subject text, due_at timestamptz, due_in float8, lease_owner text,
+    lease_for float8
+  )
   join landed on landed.id = given.run_id
 ),
 cleared as (
   -- The parts of a statement see the same rows, so a job is either removed or replaced, never both.
   delete from jobs
-  using unnest($64::text[], $65::text[]) as given (run_id, kind)
+  using json_to_recordset($9::json) as given (run_id text, kind text)
   join landed on landed.id = given.run_id
   where jobs.run_id = given.run_id
     and jobs.kind = given.kind
@@ -158,11 +155,11 @@ new_audit as (
   insert into audit_events (
     id, event_type, run_id, continuation_id, actor, metadata, created_at
   )
-  select given.id, event_type, given.run_id, continuation_id, actor, metadata, created_at
-  from unnest(
-    $66::text[], $67::text[], $68::text[], $69::text[], $70::text[], $71::text[], $72::json[],
-    $73::timestamptz[]
-  ) as given (change_id, id, event_type, run_id, continuation_id, actor, metadata, created_at)
+  select given.id, event_type, given.run_id, continuation_id, actor, metadata::json, created_at
+  from json_to_recordset($10::json) as given (
+    change_id text, id text, event_type text, run_id text, continuation_id text, actor text,
+    metadata text, created_at timestamptz
+  )
   join landed on landed.id = given.change_id
 )
 
