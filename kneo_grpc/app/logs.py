@@ -20,7 +20,9 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        for key, value in vars(record).items():
+            if key not in _STANDARD:
+                line[key] = value
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
@@ -39,3 +41,6 @@ def configure_logs(level: str, stream: TextIO | None = None) -> None:
     ours.handlers[:] = [handler]
     ours.setLevel(level)
     ours.propagate = False
+    # No line tells where in the code it was made, so that need not be found out for each of them.
+    logging._srcfile = None  # as "Optimization" in the documentation of logging says
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

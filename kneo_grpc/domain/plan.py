@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from kneo_grpc.domain.data import from_data
@@ -77,7 +77,7 @@ class EdgePlan:
     label: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: it keeps an index of its steps
 class WorkflowPlan:
     """A workflow of one of five kinds.
 
@@ -107,7 +107,11 @@ class WorkflowPlan:
 
     def step(self, step_id: str) -> StepPlan:
         """Return a step by id; the compiler made sure that it is there."""
-        return next(step for step in self.steps if step.id == step_id)
+        return self._by_id[step_id]
+
+    @cached_property
+    def _by_id(self) -> Mapping[str, StepPlan]:
+        return {step.id: step for step in self.steps}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +256,7 @@ class HumanPlan:
     response_role: str | None = field(default=None, metadata=_LATER)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: it keeps its implicit workflow
 class Plan:
     """Everything that a run needs to know of its spec. agents[ROOT] always exists, workflows[ROOT]
     where the spec has one.
@@ -273,6 +277,10 @@ class Plan:
         """
         if target == "workflow" and ROOT in self.workflows:
             return self.workflows[ROOT]
+        return self._agent_alone
+
+    @cached_property
+    def _agent_alone(self) -> WorkflowPlan:
         agent = self.agents[ROOT]
         step = StepPlan(id=agent.name, kind="agent", ref=ROOT)
         return WorkflowPlan(name=agent.name, kind="sequential", steps=(step,), implicit=True)

@@ -74,7 +74,7 @@ class _Machine(Turn):
     def start(self) -> None:
         if self.state.status is not RunStatus.QUEUED:
             raise EventRefused("the run was started before")
-        self.state = evolve(self.state, status=RunStatus.RUNNING)
+        self.change(status=RunStatus.RUNNING)
         root = self.plan.root(self.state.target)
         self.mark("run_started", workflow=root)
         if not root.implicit:
@@ -122,13 +122,13 @@ class _Machine(Turn):
             )
             self.commands.append(WaitRetry(path=event.path, attempt=following.attempt))
             return
-        before = self.state
+        before = self.held_state()
         self.give_up(event.path, active, event.error_type, event.message)
         if self.state.status is RunStatus.FAILED:
             # What was open stays open, so that a continue repeats no step that completed.
             failed = evolve(active, executes=active.step_id)
             interrupted = {**before.active, event.path: failed}
-            self.state = evolve(self.state, frames=before.frames, interrupted=interrupted)
+            self.change(frames=before.frames, interrupted=interrupted)
 
     def retry_due(self, path: str) -> None:
         active = evolve(self.waiting(path, "retry"), phase="running")
@@ -145,7 +145,7 @@ class _Machine(Turn):
 
     def human_answered(self, event: HumanAnswered) -> None:
         active = self.waiting(event.path, "human")
-        self.state = evolve(self.state, status=RunStatus.RUNNING)
+        self.change(status=RunStatus.RUNNING)
         workflow = self.workflow_of(active.frame)
         self.mark(
             "human_resume",
@@ -166,7 +166,7 @@ class _Machine(Turn):
     def go_on(self) -> None:
         if not self.state.frames:
             # The run failed before anything of it was executed.
-            self.state = evolve(self.state, status=RunStatus.QUEUED, error=None)
+            self.change(status=RunStatus.QUEUED, error=None)
             self.start()
             return
         if not self.state.interrupted:
@@ -176,8 +176,7 @@ class _Machine(Turn):
             path: item if item.phase != "running" else evolve(item, retries_from=item.attempt)
             for path, item in self.state.interrupted.items()
         }
-        self.state = evolve(
-            self.state,
+        self.change(
             status=RunStatus.RUNNING,
             active=active,
             interrupted={},
@@ -205,9 +204,7 @@ class _Machine(Turn):
         error = RunError(type=event.error_type, message=event.message)
         goes_on = event.status is RunStatus.FAILED
         interrupted = self.state.active if goes_on else {}
-        self.state = evolve(
-            self.state, status=event.status, error=error, active={}, interrupted=interrupted
-        )
+        self.change(status=event.status, error=error, active={}, interrupted=interrupted)
         self.note(
             "run_cancelled" if event.status is RunStatus.CANCELLED else "run_failed",
             error=event.message,
@@ -241,7 +238,7 @@ class _Machine(Turn):
             self.drop_frame(path)
             self.finish_step(path, active, output, {"workflow": workflow.name})
             return
-        self.state = evolve(self.state, status=RunStatus.COMPLETED, output=output)
+        self.change(status=RunStatus.COMPLETED, output=output)
         if not workflow.implicit:
             visited = list(self.state.frames[""].visited)
             self.note(
@@ -311,7 +308,7 @@ class _Machine(Turn):
         move = KINDS[workflow.kind].proceed(workflow, self.state.frames[active.frame], step, output)
         self.put_frame(active.frame, move.frame)
         if not active.frame and not workflow.implicit:
-            self.state = evolve(self.state, visited_steps=move.frame.visited)
+            self.change(visited_steps=move.frame.visited)
         facts = {"workflow_type": workflow.kind, "step_path": path, "attempt": active.attempt}
         if active.executes != active.step_id:
             facts["fallback_step"] = active.executes
@@ -371,8 +368,7 @@ class _Machine(Turn):
             self.give_up(active.frame, outer, error_type, message)
             return
         workflow = self.workflow_of("")
-        self.state = evolve(
-            self.state,
+        self.change(
             status=RunStatus.FAILED,
             error=RunError(type=error_type, message=message),
             failed_step=active.step_id,

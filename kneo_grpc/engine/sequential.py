@@ -23,7 +23,8 @@ def _next(workflow: WorkflowPlan, frame: Frame) -> Move:
     position = frame.position
     while position < len(workflow.steps) and not workflow.steps[position].enabled:
         position += 1
-    frame = evolve(frame, position=position)
+    if position != frame.position:
+        frame = evolve(frame, position=position)
     if position == len(workflow.steps):
         return Move(frame=frame, output=frame.text)
     return Move(frame=frame, starts=((workflow.steps[position], frame.text),))

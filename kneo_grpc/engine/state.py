@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from kneo_grpc.domain.data import from_data, to_data
@@ -74,7 +74,6 @@ class State:
     error: RunError | None = None
 
 
-_FIELDS = tuple(field.name for field in fields(State))
 _TABLES = frozenset({"frames", "active", "interrupted"})
 
 
@@ -95,14 +94,14 @@ def write_state(
         data = to_data(state)
         assert isinstance(data, dict)
         return data
-    data = {}
-    for name in _FIELDS:
-        value = getattr(state, name)
-        before = getattr(known, name)
+    data = dict(known_data)
+    earlier = known.__dict__
+    for name, value in state.__dict__.items():
+        before = earlier[name]
         if value is before:
-            data[name] = known_data[name]
-        elif name in _TABLES:
-            old = known_data[name]
+            continue
+        if name in _TABLES:
+            old = data[name]
             data[name] = {
                 path: old[path] if item is before.get(path) else to_data(item)
                 for path, item in value.items()

@@ -8,11 +8,15 @@ from kneo_grpc.engine.state import ActiveStep, Frame, State
 
 
 class Turn:
-    """A copy of the state that is changed step by step, and what is to be told of it."""
+    """A copy of the state that is changed step by step, and what is to be told of it.
+
+    The first change makes the copy; further ones go into it, as long as nobody else holds it.
+    """
 
     def __init__(self, plan: Plan, state: State) -> None:
         self.plan = plan
         self.state = state
+        self._own = False
         self.commands: list[Command] = []
         self.marks: list[Mark] = []
         self.notes: list[Note] = []
@@ -20,19 +24,34 @@ class Turn:
     def decision(self) -> Decision:
         """Close the turn: a run in which nothing can proceed without a person is blocked."""
         if self.state.status is RunStatus.RUNNING:
-            phases = {active.phase for active in self.state.active.values()}
-            if "human" in phases and not phases & {"running", "retry"}:
-                self.state = evolve(self.state, status=RunStatus.BLOCKED)
+            phases = [active.phase for active in self.state.active.values()]
+            if "human" in phases and "running" not in phases and "retry" not in phases:
+                self.change(status=RunStatus.BLOCKED)
         # The last checkpoint of a decision is what a process that takes over starts from, so it
         # holds the state with everything that the decision began.
         assert self.marks, "every event leaves a checkpoint"
-        self.marks[-1] = evolve(self.marks[-1], state=self.state)
+        if self.marks[-1].state is not self.state:
+            self.marks[-1] = evolve(self.marks[-1], state=self.state)
         return Decision(
-            state=self.state,
+            state=self.held_state(),
             commands=tuple(self.commands),
             marks=tuple(self.marks),
             notes=tuple(self.notes),
         )
+
+    def change(self, **fields: object) -> None:
+        """Change fields of the state."""
+        if self._own:
+            # Nobody has seen this copy yet, so it need not be copied once more.
+            self.state.__dict__.update(fields)
+        else:
+            self.state = evolve(self.state, **fields)
+            self._own = True
+
+    def held_state(self) -> State:
+        """Return the state for somebody to keep."""
+        self._own = False
+        return self.state
 
     def workflow(self, key: str) -> WorkflowPlan:
         """Return a workflow by its key; "" is the root."""
@@ -65,7 +84,8 @@ class Turn:
 
     def put_frame(self, path: str, frame: Frame) -> None:
         """Open or change a frame."""
-        self.state = evolve(self.state, frames={**self.state.frames, path: frame})
+        if self.state.frames.get(path) is not frame:
+            self.change(frames={**self.state.frames, path: frame})
 
     def drop_frame(self, path: str) -> None:
         """Close a frame and every frame inside it."""
@@ -75,16 +95,17 @@ class Turn:
             for key, frame in self.state.frames.items()
             if key != path and not key.startswith(inner)
         }
-        self.state = evolve(self.state, frames=frames)
+        self.change(frames=frames)
 
     def put_active(self, path: str, active: ActiveStep) -> None:
         """Begin or change an active step."""
-        self.state = evolve(self.state, active={**self.state.active, path: active})
+        self.change(active={**self.state.active, path: active})
 
     def drop_active(self, path: str) -> None:
         """End an active step."""
-        rest = {key: active for key, active in self.state.active.items() if key != path}
-        self.state = evolve(self.state, active=rest)
+        rest = dict(self.state.active)
+        rest.pop(path, None)
+        self.change(active=rest)
 
     def note(self, kind: str, **fields: object) -> None:
         """Tell a trace event."""
@@ -118,7 +139,7 @@ class Turn:
         self.marks.append(
             Mark(
                 type=kind,
-                state=self.state,
+                state=self.held_state(),
                 workflow_name=None if workflow.implicit else workflow.name,
                 step_id=step.step_id if step else None,
                 iteration=step.iteration if step else 1,

@@ -4,7 +4,12 @@ import os
 import threading
 import time
 
-_RANDOM_BYTES = 4096
+_IDS = 512
+"""Ids for which random bits are fetched at once."""
+
+
+_MILLIS_MAX = (1 << 48) - 1
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 class Uuid7Source:
@@ -16,21 +21,26 @@ class Uuid7Source:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last = 0
-        self._random = b""
-        self._used = 0
+        self._random: list[str] = []
 
     def new(self, prefix: str) -> str:
         """Return `prefix_` and 36 characters."""
         ticks = (time.time_ns() * 4096) // 1_000_000
         with self._lock:
-            ticks = max(ticks, self._last + 1)
+            if ticks <= self._last:
+                ticks = self._last + 1
             self._last = ticks
-            # One call to the system for many ids: each of them would give up the interpreter.
-            if self._used == len(self._random):
-                self._random, self._used = os.urandom(_RANDOM_BYTES), 0
-            self._used += 8
-            random = int.from_bytes(self._random[self._used - 8 : self._used], "big") >> 2
-        millis, counter = ticks >> 12, ticks & 0xFFF
-        value = (millis & ((1 << 48) - 1)) << 80 | 0x7 << 76 | counter << 64 | 0b10 << 62 | random
-        text = f"{value:032x}"
-        return f"{prefix}_{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+            if not self._random:
+                self._random = _random_halves(_IDS)
+            half = self._random.pop()
+        millis = f"{(ticks >> 12) & _MILLIS_MAX:012x}"
+        return f"{prefix}_{millis[:8]}-{millis[8:]}-7{ticks & 0xFFF:03x}-{half}"
+
+
+def _random_halves(count: int) -> list[str]:
+    """Return the last two groups of ids. One call to the system for many of them: each would give
+    up the interpreter.
+    """
+    text = os.urandom(8 * count).hex()
+    halves = (text[start : start + 16] for start in range(0, len(text), 16))
+    return [f"{_VARIANT[half[0]]}{half[1:4]}-{half[4:]}" for half in halves]

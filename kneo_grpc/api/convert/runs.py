@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from kneo_grpc._gen.kneo.v1 import run_pb2, run_result_pb2
-from kneo_grpc.api.convert.fields import Fields, Limits, to_struct, to_timestamp
+from kneo_grpc.api.convert.fields import Fields, Limits, fill_struct, to_struct, to_timestamp
 from kneo_grpc.api.convert.human import request_to_pb
 from kneo_grpc.api.convert.specs import source_fields
 from kneo_grpc.domain.ids import RunId
@@ -71,16 +71,17 @@ def run_id_from_pb(value: str, limits: Limits) -> RunId:
 def result_to_pb(run: Run) -> run_result_pb2.RunResult:
     """Return what a call brought about."""
     pending = [item.continuation_id for item in run.pending]
-    return run_result_pb2.RunResult(
+    result = run_result_pb2.RunResult(
         run_id=run.id,
         status=run.status.value,
         output_text=run.output_text,
         human_intervention_required=bool(pending),
         continuation_id=pending[0] if pending else None,
         continuation_ids=pending,
-        metadata=to_struct(_metadata(run)),
         error=_error_to_pb(run.error),
     )
+    fill_struct(result.metadata, _metadata(run))
+    return result
 
 
 def run_to_pb(run: Run) -> run_pb2.Run:
