@@ -2,8 +2,8 @@
 
 import asyncio
 import contextvars
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -12,27 +12,36 @@ class StepThreads:
     """A bounded set of threads. A thread whose caller gave up is abandoned, counted and replaced.
 
     size: how many calls run at once; further ones wait.
+
+    Most calls are short, so waking a thread costs more than what it does. One thread is woken at a
+    time; before it executes a call it wakes the next where further calls wait. So a call waits for
+    no other's end, and a thread that is quick takes many.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._calls: queue.SimpleQueue[_Call] = queue.SimpleQueue()
+        self._calls: deque[_Call] = deque()
         self._lock = threading.Lock()
-        self._waiting = 0
-        self._idle = 0
+        # The last one to sleep is the first to be woken: its caches are warm.
+        self._asleep: list[threading.Lock] = []
+        self._waking = False
         self._threads = 0
+        self._outbox: _Outbox | None = None
         self.abandoned = 0
 
     async def run(self, code: Callable[..., Any], *arguments: Any) -> Any:
         """Call code in a thread, in the caller's context. When the caller is cancelled the thread
-        is
-        left to itself, because Python cannot stop it; its result is thrown away.
+        is left to itself, because Python cannot stop it; its result is thrown away.
         """
-        call = _Call(code, arguments, asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        outbox = self._outbox
+        if outbox is None or outbox.loop is not loop:
+            outbox = self._outbox = _Outbox(loop)
+        call = _Call(code, arguments, outbox)
         with self._lock:
-            self._calls.put(call)
-            self._waiting += 1
-            self._add_thread()
+            self._calls.append(call)
+            if not self._waking:
+                self._wake()
         try:
             return await call.future
         except asyncio.CancelledError:
@@ -41,78 +50,121 @@ class StepThreads:
                     call.state = "abandoned"
                     self._threads -= 1
                     self.abandoned += 1
-                    self._add_thread()
+                    if self._calls and not self._waking:
+                        self._wake()
                 elif call.state == "waiting":
                     call.state = "dropped"
             raise
 
-    def _add_thread(self) -> None:
-        """Start a thread, under the lock, when more calls wait than idle threads will take."""
-        if self._waiting > self._idle and self._threads < self._size:
+    def _wake(self) -> None:
+        """Have one more thread take calls, under the lock; nothing when all are busy."""
+        if self._asleep:
+            self._waking = True
+            self._asleep.pop().release()
+        elif self._threads < self._size:
+            self._waking = True
             self._threads += 1
-            self._idle += 1
             threading.Thread(target=self._work, daemon=True, name="kneo-step").start()
 
     def _work(self) -> None:
-        """Take calls for ever; a thread counts as idle from its start and after each call."""
+        """Take calls for ever."""
+        gate = threading.Lock()
+        gate.acquire()
+        woken = True
         while True:
-            call = self._calls.get()
             with self._lock:
-                self._waiting -= 1
-                if call.state == "dropped":
-                    continue
-                self._idle -= 1
-                call.state = "running"
-            result, error = call.execute()
+                if woken:
+                    self._waking = woken = False
+                call = self._take()
+                if call is None:
+                    self._asleep.append(gate)
+                elif self._calls and not self._waking:
+                    self._wake()
+            if call is None:
+                gate.acquire()
+                woken = True
+                continue
+            call.execute()
             with self._lock:
                 abandoned = call.state == "abandoned"
                 call.state = "done"
                 if abandoned:
                     self.abandoned -= 1
                     return
-                self._idle += 1
-            call.report(result, error)
+            call.outbox.put(call)
+
+    def _take(self) -> "_Call | None":
+        """Return the next call that somebody still waits for, under the lock."""
+        while self._calls:
+            call = self._calls.popleft()
+            if call.state == "waiting":
+                call.state = "running"
+                return call
+        return None
 
 
 class _Call:
     """One call on its way. state: waiting, running, abandoned, dropped or done."""
 
     def __init__(
-        self,
-        code: Callable[..., Any],
-        arguments: tuple[Any, ...],
-        loop: asyncio.AbstractEventLoop,
+        self, code: Callable[..., Any], arguments: tuple[Any, ...], outbox: "_Outbox"
     ) -> None:
-        self.future: asyncio.Future[Any] = loop.create_future()
+        self.future: asyncio.Future[Any] = outbox.loop.create_future()
+        self.outbox = outbox
         self.state = "waiting"
         self._code = code
         self._arguments = arguments
-        self._loop = loop
         self._context = contextvars.copy_context()
+        self._result: Any = None
+        self._error: BaseException | None = None
 
-    def execute(self) -> tuple[Any, BaseException | None]:
+    def execute(self) -> None:
+        """Do the call, in its thread."""
         try:
-            return self._context.run(self._code, *self._arguments), None
+            self._result = self._context.run(self._code, *self._arguments)
         except BaseException as error:  # also SystemExit: user code must not end the thread
-            return None, error
+            self._error = error
 
-    def report(self, result: Any, error: BaseException | None) -> None:
-        def settle() -> None:
-            if self.future.done():
-                return
-            if error is None:
-                self.future.set_result(result)
-            elif isinstance(error, (StopIteration, SystemExit, KeyboardInterrupt)):
-                # A future cannot carry these; their name is what the run's error shows.
-                self.future.set_exception(CodeExit(type(error).__name__, str(error)))
-            else:
-                self.future.set_exception(error)
+    def settle(self) -> None:
+        """Tell the caller, in the event loop."""
+        error = self._error
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(self._result)
+        elif isinstance(error, (StopIteration, SystemExit, KeyboardInterrupt)):
+            # A future cannot carry these; their name is what the run's error shows.
+            self.future.set_exception(CodeExit(type(error).__name__, str(error)))
+        else:
+            self.future.set_exception(error)
 
+
+class _Outbox:
+    """Calls that ended, on their way back to an event loop, which is woken once for many."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._ended: deque[_Call] = deque()
+        self._told = False
+        self._context = contextvars.Context()
+
+    def put(self, call: _Call) -> None:
+        """Hand a call over, from any thread."""
+        self._ended.append(call)
+        if self._told:
+            return
+        self._told = True
         try:
-            self._loop.call_soon_threadsafe(settle)
+            self.loop.call_soon_threadsafe(self._deliver, context=self._context)
         except RuntimeError:
             # The loop was closed: the process is ending and nobody waits for the result.
             return
+
+    def _deliver(self) -> None:
+        # First the flag: what is put from here on tells anew, at worst for nothing.
+        self._told = False
+        while self._ended:
+            self._ended.popleft().settle()
 
 
 class CodeExit(Exception):
