@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kneo_grpc.domain.errors import InvalidInput, SpecPathConfined
 from kneo_grpc.integrations.project_folder import CONFIG_NAMES
-from kneo_grpc.ports.spec_files import SourceFile
+from kneo_grpc.ports.spec_files import SourceFile, Stamp
 
 # Bundles may be larger than specs, whose own limit the loader sets.
 _BYTES_MAX = 1024 * 1024
@@ -38,6 +38,8 @@ class ConfinedFiles:
         self._examples = examples
         self._config = config
         self._bytes_max = bytes_max
+        configs = [self._root / name for name in CONFIG_NAMES]
+        self._config_places = tuple({*configs, *(path.parent for path in configs)})
 
     def read(self, name: str, folders: Sequence[str] = ()) -> SourceFile:
         """See SpecFiles."""
@@ -67,6 +69,24 @@ class ConfinedFiles:
             if os.path.lexists(self._root / name):
                 return self.read(name)
         return None
+
+    def stamp(self, name: str, folders: Sequence[str] = ()) -> Stamp | None:
+        """See SpecFiles. A few calls to the system, which answers from memory."""
+        for folder in ("", *folders):
+            found = _look(self._root / folder / name)
+            if found is not None:
+                return found
+        if self._examples and name.startswith("examples/"):
+            return _look(self._examples / name.removeprefix("examples/"))
+        return None
+
+    def project_stamp(self) -> Stamp | None:
+        """See SpecFiles. A folder changes when something appears in it."""
+        if self._config is not None:
+            return _look(self._config)
+        looks = [_look(place) for place in self._config_places]
+        stamps = [stamp for stamp in looks if stamp is not None]
+        return Stamp(tuple(stamps), max(stamp.changed_at for stamp in stamps)) if stamps else None
 
     def _locate(self, path: Path, name: str) -> tuple[str, ...] | None:
         """Return the way from the root to what the path really is; None where nothing is."""
@@ -116,6 +136,15 @@ class ConfinedFiles:
             yield handle
         finally:
             os.close(handle)
+
+
+def _look(path: Path) -> Stamp | None:
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    changed = max(found.st_mtime_ns, found.st_ctime_ns)
+    return Stamp((found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, changed), changed)
 
 
 def _below(name: str) -> Path:

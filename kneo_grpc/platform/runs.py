@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from kneo_grpc.domain.change import (
     OutcomeKind,
     StoredPlan,
 )
+from kneo_grpc.domain.data import evolve
 from kneo_grpc.domain.errors import NotFound, QueueFull
 from kneo_grpc.domain.ids import AuditId, RunId
 from kneo_grpc.domain.plan import ROOT
@@ -127,7 +128,7 @@ class Runs:
                 lease=self._legs.lease,
             )
         else:
-            waiting = replace(run, status=RunStatus.QUEUED, attempt=0, started_at=None)
+            waiting = evolve(run, status=RunStatus.QUEUED, attempt=0, started_at=None)
             job = Job(kind=JobKind.RUN)
             change = Change(run=waiting, expect=ExpectNew(), jobs=(job,))
         change, key = with_key(change, use.record, ends=not here and command.queued)
@@ -181,7 +182,7 @@ class Runs:
         jobs = change.jobs
         if command.timeout is not None and change.run.status not in TERMINAL:
             jobs = (*jobs, Job(kind=JobKind.DEADLINE, due_in=command.timeout))
-        return replace(
+        return evolve(
             change,
             plan=StoredPlan(digest=compiled.digest, content=compiled.content),
             jobs=jobs,

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from kneo_grpc.domain.errors import EnvironmentPolicyBlocked, InvalidInput
+from kneo_grpc.platform.file_memory import FileMemory, Reading
 from kneo_grpc.ports.clock import Clock
 from kneo_grpc.ports.spec_files import SourceFile, SpecFiles
 from kneo_grpc.spec.bundle import (
@@ -107,6 +108,7 @@ class SpecSources:
         self._clock = clock
         self._settings = settings or SourceSettings()
         self._seen: _Seen | None = None
+        self._memory: FileMemory[Material] = FileMemory(files, clock)
 
     def project(self) -> Project | None:
         """Return the project. Raises ProjectConfigInvalid, InvalidInput."""
@@ -118,17 +120,27 @@ class SpecSources:
         Raises InvalidInput, SpecPathConfined, ProjectConfigInvalid; SpecInvalid for a bundle that
         may not be used; EnvironmentPolicyBlocked for an environment that calls must not name.
         """
+        stamps = self._memory.look(_files_of(source))
         config, project = self._project()
-        return self._gathered(source, self._place(source, config, project))
+        material = self._gathered(source, self._place(source, config, project))
+        base = material.base
+        if isinstance(base, SourceFile) and not source.overrides:
+            names = (base.name, *(file.name for file in material.overlays))
+            folders = project.config.specs.include_paths if project else ()
+            self._memory.keep(_files_of(source), Reading(names, tuple(folders)), material, stamps)
+        return material
 
     def gather_known(self, source: SpecSource) -> Material | None:
-        """Return what gather does, without a look at any file: for an inline spec, while the
-        project was looked at a moment ago and has no overlays; else None.
+        """Return what gather does without opening any file, None when that takes more: of files
+        that stayed as they were; of an inline spec while the project was looked at a moment ago
+        and has no overlays.
         """
+        if source.spec is None:
+            plain = source.bundle is None and not source.overrides
+            return self._memory.find(_files_of(source)) if plain else None
         seen = self._seen
         if (
             seen is None
-            or source.spec is None
             or source.overlays
             or source.bundle is not None
             or source.spec.get("kind") == KIND
@@ -257,6 +269,11 @@ def _material(
         environment=place.environment,
         signed=signed,
     )
+
+
+def _files_of(source: SpecSource) -> tuple[object, ...]:
+    """Return what decides which files a source without overrides is made of."""
+    return source.spec_path, source.environment, source.overlays
 
 
 def _bundle_in(base: SourceFile | Mapping[str, Any]) -> _Bundle | None:

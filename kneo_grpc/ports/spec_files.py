@@ -1,7 +1,7 @@
 """The files that specs are made of."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class SourceFile(NamedTuple):
@@ -11,8 +11,17 @@ class SourceFile(NamedTuple):
     content: bytes
 
 
+class Stamp(NamedTuple):
+    """What the system tells of files without opening them. facts: equal while the files are the
+    same and unchanged; changed_at: of the file that changed last, in nanoseconds since 1970.
+    """
+
+    facts: tuple[Any, ...]
+    changed_at: int
+
+
 class SpecFiles(Protocol):
-    """Files below one folder, the root. Methods block."""
+    """Files below one folder, the root. Methods but for the stamps block."""
 
     def read(self, name: str, folders: Sequence[str] = ()) -> SourceFile:
         """Return a file by its path below the root, or else below the first of the folders, given
@@ -25,3 +34,11 @@ class SpecFiles(Protocol):
 
     def project(self) -> SourceFile | None:
         """Return the project config, None where there is none. Raises as read does."""
+
+    def stamp(self, name: str, folders: Sequence[str] = ()) -> Stamp | None:
+        """Return the stamp of what read would find, None where it would find nothing."""
+
+    def project_stamp(self) -> Stamp | None:
+        """Return the stamp of what project would find, also where that is nothing; None when that
+        cannot be told.
+        """
