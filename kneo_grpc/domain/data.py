@@ -28,15 +28,15 @@ def to_data(value: Any) -> Any:
     if kind in _PLAIN:
         return value
     if kind is dict:
-        return {key: to_data(item) for key, item in value.items()}
+        return _object(value)
     if kind is tuple or kind is list:
-        return [to_data(item) for item in value]
+        return [item if type(item) in _PLAIN else to_data(item) for item in value]
     if isinstance(value, enum.Enum):
         return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: to_data(getattr(value, name)) for name in _field_names(type(value))}
+        return _object({name: getattr(value, name) for name in _field_names(type(value))})
     if isinstance(value, Mapping):
-        return {key: to_data(item) for key, item in value.items()}
+        return _object(value)
     if isinstance(value, frozenset):
         return sorted(to_data(item) for item in value)
     if isinstance(value, (tuple, list)):
@@ -44,6 +44,10 @@ def to_data(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     return value
+
+
+def _object(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: item if type(item) in _PLAIN else to_data(item) for key, item in value.items()}
 
 
 def evolve(value: T, **changes: Any) -> T:

@@ -50,7 +50,9 @@ def _diff(before: Any, after: Any, path: list[str], operations: Patch) -> None:
 def _diff_objects(
     before: dict[str, Any], after: dict[str, Any], path: list[str], operations: Patch
 ) -> None:
-    operations.extend(["del", [*path, key]] for key in before if key not in after)
+    for key in before:
+        if key not in after:
+            operations.append(["del", [*path, key]])
     for key, item in after.items():
         if key not in before:
             operations.append(["set", [*path, key], item])
