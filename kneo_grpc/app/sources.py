@@ -11,6 +11,7 @@ from kneo_grpc.platform.spec_sources import SourceSettings, SpecSources
 from kneo_grpc.ports.clock import Clock
 from kneo_grpc.ports.upkeep import Kept
 from kneo_grpc.spec.bundle import HmacKey, VerifyingKey
+from kneo_grpc.spec.environments import choose_environment
 from kneo_grpc.spec.project import Project, read_project
 
 
@@ -27,7 +28,8 @@ def build_sources(settings: Settings, clock: Clock) -> SpecSources:
 def retention_settings(settings: Settings) -> RetentionSettings:
     """Return the operator's retention, and the project's where the operator says nothing.
 
-    Raises StartRefused on a project config that cannot be used.
+    Raises StartRefused on a project config that cannot be used, and on an environment that it does
+    not have.
     """
     project = _project(settings)
     if project is None:
@@ -49,7 +51,11 @@ def _files(settings: Settings) -> ConfinedFiles:
 def _project(settings: Settings) -> Project | None:
     try:
         file = _files(settings).project()
-        return read_project(file.content, name=file.name) if file else None
+        if file is None:
+            return None
+        project = read_project(file.content, name=file.name)
+        choose_environment(settings.environment, project)
+        return project
     except InvalidInput as error:
         raise StartRefused(error.message) from None
 

@@ -32,8 +32,9 @@ _Spec = Annotated[
 @app.command("init")
 def init(
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="Name of the project.")
-    ] = "kneo-serv-project",
+        str | None,
+        typer.Option(metavar="NAME", help="Name of the project; the folder's when left out."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a config that exists.")] = False,
 ) -> None:
     """Write a project config for this folder, .kneo/config.yaml, to start from."""
@@ -42,7 +43,7 @@ def init(
     from kneo_grpc.spec.project import read_project
 
     with told_failures():
-        text = project_template(name)
+        text = project_template(_folder_name() if name is None else name)
         read_project(text.encode(), name=str(_CONFIG))
         if _CONFIG.exists() and not force:
             raise InvalidInput(f"{_CONFIG} exists; --force replaces it")
@@ -115,7 +116,9 @@ def secrets(env: Environment = None, as_json: _AsJson = False) -> None:
     from kneo_grpc.spec.secret_names import PROVIDER_VARIABLES, extra_variable, provider_variable
 
     with told_failures():
-        project = Workspace.open().project
+        workspace = Workspace.open()
+        workspace.environment(env)
+    project = workspace.project
     given = project.config.secrets if project else None
     provider_env = given.provider_env if given else {}
     extra_env = given.extra_env if given else {}
@@ -162,6 +165,11 @@ def render(spec_file: SpecFile, output: Path | None) -> None:
         show.write(to_yaml(document.data), output)
         if output is not None:
             show.line(f"Wrote {output}{f' for {environment}' if environment else ''}.")
+
+
+def _folder_name() -> str:
+    # A folder's name may hold bytes that are no text.
+    return Path.cwd().name.encode("utf-8", "replace").decode() or "project"
 
 
 def _variables(project: "Project | None") -> show.Json:

@@ -3,47 +3,55 @@
 import json
 
 _TEMPLATE = """\
-# The project's config; docs/project.md explains every field. Secrets stand here by the names of
+# The project's config; docs/project.md explains every field. The other sections are there in
+# comments: take away the `#` and the space behind it. Secrets stand here by the names of
 # environment variables, never by value.
 project:
   name: {name}
-  owner: ai-platform
   default_environment: dev
-service:
-  # Commands work through this service; --local works on this machine, without it.
-  default_url: http://localhost:8000
-specs:
-  default_spec: examples/research_agent.yaml
-  # Laid over every spec in their environment.
-  overlays:
-    dev: [examples/research_agent.dev.yaml]
-    staging: [examples/research_agent.staging.yaml]
-    prod: [examples/research_agent.prod.yaml]
-  validate_on_run: true
-runtime_defaults:
-  preferred_mode: bridge
-  allowed_modes: [bridge, native]
-  fallback_mode: native
-# For agents that name no model.
-model_defaults:
-  dev: {{provider: openai, name: gpt-4o-mini}}
-  staging: {{provider: openai, name: gpt-4o}}
-  prod: {{provider: openai, name: gpt-4o}}
-secrets:
-  provider_env:
-    openai: OPENAI_API_KEY
+#   owner: the team that answers for it
+#   tags: [support]
+
+# A spec runs in one of these, `--env NAME` says in which; other names are refused.
 environments:
-  staging:
-    policy_enforcement:
-      blocked_diagnostic_codes: [E_UNSAFE_TOOL_IMPORT, E_UNSAFE_FUNCTION_IMPORT]
-      require_tool_permissions: true
+  dev: {{}}
   prod:
     policy_enforcement:
-      blocked_diagnostic_codes: [E_UNSAFE_TOOL_IMPORT, E_UNSAFE_FUNCTION_IMPORT]
       require_tool_permissions: true
-      deny_unrestricted_tools: true
-      require_human_review: true
-      require_guardrails: true
+#       deny_unrestricted_tools: true
+#       require_human_review: true
+#       fail_on_warnings: true
+#     defaults:
+#       metadata: {{tier: gold}}
+
+# Commands work through this service; --local works on this machine, without it.
+# service:
+#   default_url: http://127.0.0.1:8000
+#   timeout_seconds: 120
+
+# local:
+#   state_path: .kneo/kneo_runs.sqlite
+
+# specs:
+#   default_spec: spec.yaml
+#   overlays:
+#     prod: [spec.prod.yaml]
+#   include_paths: [specs]
+
+# For root agents that do not say it themselves.
+# runtime_defaults:
+#   preferred_mode: bridge
+# model_defaults:
+#   dev: {{provider: dummy, name: dummy}}
+
+# policy_defaults:
+#   logging: {{level: info}}
+
+# secrets:
+#   provider_env: {{openai: OPENAI_API_KEY}}
+
+# retention:
+#   runs_days: 90
 """
 
 

@@ -16,9 +16,11 @@ from kneo_grpc.cli.backend import Backend
 from kneo_grpc.cli.profiles import PROFILES_PATH_OPTION, Profiles
 from kneo_grpc.cli.spec_file import SpecFile
 from kneo_grpc.cli.workspace import Workspace
-from kneo_grpc.domain.errors import KneoError
+from kneo_grpc.domain.errors import EnvironmentUnknown, KneoError
 
 T = TypeVar("T")
+
+_WRONG_USAGE = frozenset({EnvironmentUnknown.reason})
 
 # Taken by every command, so that a script may set it once for all.
 _UNUSED_KEY = Annotated[str | None, typer.Option(envvar="KNEO_SERV_IDEMPOTENCY_KEY", hidden=True)]
@@ -131,7 +133,8 @@ class Session:
 
 @contextmanager
 def told_failures(spec_file: SpecFile | None = None) -> Iterator[None]:
-    """Turn an expected failure into lines on stderr and exit code 1.
+    """Turn an expected failure into lines on stderr and exit code 1, or 2 when the command was
+    given wrongly.
 
     spec_file: what diagnostics are about.
     """
@@ -139,7 +142,7 @@ def told_failures(spec_file: SpecFile | None = None) -> Iterator[None]:
         yield
     except KneoError as error:
         show.failure(error, spec_file)
-        raise typer.Exit(1) from None
+        raise typer.Exit(2 if error.reason in _WRONG_USAGE else 1) from None
 
 
 def in_session(command: Callable[..., None], *, keyed: bool = False) -> Callable[..., None]:

@@ -46,11 +46,17 @@ class Workspace:
         return cls(folder=project_folder(config), config=config, project=project)
 
     def environment(self, named: str | None = None) -> str | None:
-        """Return the environment: named, of KNEO_ENV, of the project; None without any of them."""
+        """Return the environment: named, of KNEO_ENV, of the project; None without any of them.
+
+        Raises EnvironmentUnknown for one that the project does not have.
+        """
         chosen = named or variables().get("KNEO_ENV", "").strip() or None
         if self.project is None:
             return chosen
-        return chosen or self.project.config.project.default_environment
+        # See open().
+        from kneo_grpc.spec.environments import choose_environment
+
+        return choose_environment(chosen, self.project)
 
     @property
     def default_spec(self) -> str | None:

@@ -5,6 +5,7 @@ KneoError                      internal_error
 │   ├── FieldsInvalid          validation_error          one or more fields are out of their bounds
 │   ├── SpecInvalid            spec_invalid              diagnostics
 │   ├── SpecPathConfined       spec_path_confined
+│   ├── EnvironmentUnknown     environment_unknown       environment, known
 │   ├── ProjectConfigInvalid   project_config_invalid    diagnostics
 │   ├── PayloadTooLarge        payload_too_large
 │   └── IdempotencyKeyInvalid  invalid_idempotency_key
@@ -81,6 +82,12 @@ class SpecPathConfined(InvalidInput):
     """A spec path points outside the spec root."""
 
     reason = "spec_path_confined"
+
+
+class EnvironmentUnknown(InvalidInput):
+    """The project has environments, and none of this name."""
+
+    reason = "environment_unknown"
 
 
 class ProjectConfigInvalid(InvalidInput):

@@ -118,7 +118,8 @@ class SpecSources:
         """Read what the source names.
 
         Raises InvalidInput, SpecPathConfined, ProjectConfigInvalid; SpecInvalid for a bundle that
-        may not be used; EnvironmentPolicyBlocked for an environment that calls must not name.
+        may not be used; EnvironmentUnknown for an environment that the project does not have;
+        EnvironmentPolicyBlocked for one that calls must not name.
         """
         stamps = self._memory.look(_files_of(source))
         config, project = self._project()

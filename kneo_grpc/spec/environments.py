@@ -3,21 +3,46 @@
 from collections.abc import Sequence
 from typing import Any
 
+from kneo_grpc.domain.errors import EnvironmentUnknown
 from kneo_grpc.spec.document import Document, Mark
 from kneo_grpc.spec.environment_policy import EnvironmentPolicy
 from kneo_grpc.spec.merge import fill, in_v1_shape, merge
 from kneo_grpc.spec.migrate import migrate
 from kneo_grpc.spec.names import DEFAULT_PROVIDER
 from kneo_grpc.spec.project import Project
+from kneo_grpc.spec.spelling import closest
 
 DEFAULT_ENVIRONMENT = "dev"
+_SHOWN_CHARS = 128
+_SHOWN_NAMES = 20
 
 
 def choose_environment(named: str | None, project: Project | None) -> str:
-    """Return the named environment, else the project's default one, else `dev`."""
-    if named:
-        return named
-    return project.config.project.default_environment if project else DEFAULT_ENVIRONMENT
+    """Return the named environment, else the project's default one, else `dev`.
+
+    Raises EnvironmentUnknown for a name that the project gives to none of its environments: a slip
+    of the pen would run without the overlays and the policy that are meant. A project that says
+    nothing about any environment takes every name.
+    """
+    if project is None:
+        return named or DEFAULT_ENVIRONMENT
+    default = project.config.project.default_environment
+    if not named or named == default:
+        return default
+    config = project.config
+    places = (config.environments, config.specs.overlays, config.model_defaults)
+    if any(places) and not any(named in place for place in places):
+        raise _unknown(named, sorted({default}.union(*places)))
+    return named
+
+
+def _unknown(named: str, known: list[str]) -> EnvironmentUnknown:
+    meant = closest(named, known)
+    hint = f"did you mean `{meant}`? " if meant else ""
+    names = ", ".join(known[:_SHOWN_NAMES]) + (", …" if len(known) > _SHOWN_NAMES else "")
+    shown = named[:_SHOWN_CHARS]
+    text = f"the project has no environment `{shown}`: {hint}it has {names}"
+    return EnvironmentUnknown(text, environment=shown, known=known)
 
 
 def policy_of(project: Project | None, environment: str) -> EnvironmentPolicy | None:

@@ -2,7 +2,6 @@
 
 # ruff: noqa: RUF012 # pydantic gives each object a copy of a default
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
@@ -16,6 +15,7 @@ from kneo_grpc.spec.environment_policy import EnvironmentPolicy
 from kneo_grpc.spec.findings import Findings, diagnostic_data, shown
 from kneo_grpc.spec.load import load_text
 from kneo_grpc.spec.model import Shape
+from kneo_grpc.spec.spelling import closest
 
 _FAULTS_MAX = 100
 
@@ -269,6 +269,6 @@ def _near(word: str, path: Path) -> str | None:
     for candidate in (shape, *getattr(shape, "__args__", ())):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             fields = list(candidate.model_fields)
-            close = difflib.get_close_matches(word[:128], fields, n=1, cutoff=0.6)
-            return f"did you mean `{close[0]}`?" if close else f"known: {', '.join(fields)}"
+            close = closest(word, fields)
+            return f"did you mean `{close}`?" if close else f"known: {', '.join(fields)}"
     return None

@@ -21,6 +21,7 @@ CONFIG = {
     "environments": {
         "prod": {"policy_enforcement": {"require_guardrails": True}},
         "locked": {"policy_enforcement": {"require_signed_bundle": True}},
+        "test": {},
     },
 }
 
@@ -52,6 +53,18 @@ async def test_the_policy_of_the_environment_blocks_a_run(project) -> None:
     )
     assert error["diagnostics"][0]["code"] == "E_ENV_POLICY_GUARDRAILS"
     assert error["environment"] == "prod"
+
+
+async def test_an_environment_that_the_project_does_not_have_is_refused(project) -> None:
+    call = project.runs.CreateRun(create(spec=SPEC, environment="prdo"))
+    code, error = await failure(call)
+    assert (code, error["http"], error["error"]) == (
+        Code.INVALID_ARGUMENT,
+        400,
+        "environment_unknown",
+    )
+    assert error["known"] == ["dev", "locked", "prod", "test"]
+    assert "did you mean `prod`?" in error["message"]
 
 
 async def test_only_a_signed_bundle_runs_where_one_is_demanded(project) -> None:

@@ -462,6 +462,12 @@ async def _(stage: Stage) -> Request:
     return post("/v1/specs/compile", {"spec": function_spec("note"), "environment": "prod"})
 
 
+@case("error.environment_unknown")
+async def _(stage: Stage) -> Request:
+    configure(stage, "environments: {prod: {}}\n")
+    return post("/v1/runs", {"input": "x", "spec": function_spec("note"), "environment": "prdo"})
+
+
 @case("error.validation_error.spec_view")
 async def _(stage: Stage) -> Request:
     body = {"spec": function_spec("note"), "format": "png", "overlays": ["a.yaml", ""]}

@@ -2,13 +2,14 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from kneo_grpc.spec.load import load_text
-from kneo_grpc.spec.project import read_project
+from kneo_grpc.spec.project import ProjectConfig, read_project
 
 SPEC = "version: v1\nagent:\n  name: a\n  description: base\n"
 CONFIG = {
@@ -19,7 +20,10 @@ CONFIG = {
         "include_paths": ["lib"],
     },
     "secrets": {"provider_env": {"acme": "ACME_TOKEN"}, "extra_env": {"mcp": "MCP_SECRET"}},
-    "environments": {"prod": {"policy_enforcement": {"require_human_review": True}}},
+    "environments": {
+        "prod": {"policy_enforcement": {"require_human_review": True}},
+        "test": {},
+    },
 }
 FINE = {"valid": True, "diagnostics": []}
 
@@ -68,25 +72,28 @@ def told(result, code: int = 1) -> str:
     return line
 
 
-def test_init_writes_a_config_that_is_one(kneo, empty: Path) -> None:
-    assert kneo("config", "init", "--name", 'sh"op: 1').exit_code == 0
+@pytest.mark.parametrize("name", ['sh"op: 1', None])
+def test_init_writes_a_config_of_this_name_or_the_folders(kneo, empty: Path, name) -> None:
+    assert kneo("config", "init", *(["--name", name] if name else [])).exit_code == 0
     path = empty / ".kneo" / "config.yaml"
     config = read_project(path.read_bytes(), name="x").config
-    assert config.project.name == 'sh"op: 1'
-    assert config.project.owner == "ai-platform"
-    assert config.service.default_url == "http://localhost:8000"
-    assert config.specs.default_spec == "examples/research_agent.yaml"
-    assert set(config.specs.overlays) == {"dev", "staging", "prod"}
-    assert config.runtime_defaults.fallback_mode == "native"
-    assert config.model_defaults["dev"].name == "gpt-4o-mini"
-    assert config.environments["staging"].policy_enforcement.require_tool_permissions
-    assert config.environments["prod"].policy_enforcement.require_guardrails
+    assert config.project.name == (name or "empty")
     assert {item.name for item in path.parent.iterdir()} == {
         "config.yaml",
         "artifacts",
         "logs",
         "cache",
     }
+
+
+def test_what_init_leaves_in_comments_is_a_config_with_every_section(kneo, empty: Path) -> None:
+    kneo("config", "init")
+    text = (empty / ".kneo" / "config.yaml").read_text()
+    shown = re.sub(r"^# ( *[a-z_]+: )", r"\1", text, flags=re.MULTILINE)
+    whole = re.sub(r"^# ( *[a-z_]+:)$", r"\1", shown, flags=re.MULTILINE)
+    read = read_project(whole.encode(), name="x")
+    assert read.document.data.keys() == ProjectConfig.model_fields.keys()
+    assert not read_project(text.encode(), name="x").config.specs.overlays
 
 
 def test_init_replaces_nothing_unasked(kneo, empty: Path) -> None:
@@ -96,17 +103,45 @@ def test_init_replaces_nothing_unasked(kneo, empty: Path) -> None:
     assert "exists; --force replaces it" in told(kneo("config", "init"))
     assert path.read_text() == "mine"
     assert kneo("config", "init", "--force").exit_code == 0
-    assert "kneo-serv-project" in path.read_text()
+    assert "project:" in path.read_text()
 
 
-def test_what_init_wrote_works_with_the_shipped_examples(kneo, empty: Path) -> None:
+def test_after_init_a_simple_spec_works_here_in_every_environment(kneo, empty: Path) -> None:
     kneo("config", "init")
-    result = kneo("config", "resolve", "--env", "prod", "--json")
-    facts = json.loads(result.stdout)
-    assert facts["spec_path"] == "examples/research_agent.yaml"
-    assert facts["overlay_paths"] == ["examples/research_agent.prod.yaml"]
-    result = kneo("spec", "resolve", "--env", "prod")
-    assert load_text(result.stdout).data["workflow"]["steps"][1]["kind"] == "human"
+    (empty / "spec.yaml").write_text(SPEC)
+    for words in (
+        ("run", "spec.yaml", "--input", "hi"),
+        ("run", "spec.yaml", "--input", "hi", "--env", "prod"),
+        ("spec", "validate", "spec.yaml", "--env", "prod"),
+        ("config", "show"),
+        ("config", "resolve"),
+    ):
+        result = kneo(*words)
+        assert result.exit_code == 0, (words, result.output)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "specs/main.yaml", "--input", "x"),
+        ("spec", "validate", "specs/main.yaml"),
+        ("spec", "resolve", "specs/main.yaml"),
+        ("config", "resolve"),
+        ("config", "secrets"),
+    ],
+)
+def test_an_environment_that_the_project_does_not_have_is_refused(
+    kneo, project: Path, words
+) -> None:
+    line = told(kneo(*words, "--env", "prdo"), code=2)
+    meant = "did you mean `prod`? it has dev, gone, prod, test"
+    assert line == f"error: the project has no environment `prdo`: {meant} (environment_unknown)"
+
+
+def test_a_project_that_says_nothing_of_environments_takes_any(kneo, project: Path) -> None:
+    change(project, specs={}, environments={})
+    result = kneo("config", "resolve", "--env", "anything", "--json")
+    assert json.loads(result.stdout)["environment"] == "anything"
 
 
 def test_without_a_project_show_warns_and_is_content(kneo, empty: Path) -> None:

@@ -69,6 +69,7 @@ def project(house: House) -> House:
                 "dev": {"defaults": {"agent": {"description": "default"}}},
                 "prod": {"policy_enforcement": {"require_human_review": True}},
                 "locked": {"policy_enforcement": {"require_signed_bundle": True}},
+                "test": {},
             },
         },
     )
@@ -118,6 +119,13 @@ def test_the_process_environment_is_that_of_calls_that_name_none(tmp_path: Path,
     other = House(tmp_path, environment="test")
     assert other.data(spec=SPEC)["metadata"]["environment"] == "test"
     assert other.data(spec=SPEC, environment="dev")["metadata"]["environment"] == "dev"
+
+
+def test_a_process_environment_that_the_project_does_not_have_starts_nothing(
+    tmp_path: Path, project
+) -> None:
+    with pytest.raises(StartRefused, match="no environment `tset`: did you mean `test`"):
+        retention_settings(Settings(spec_root=tmp_path, environment="tset"))
 
 
 def test_the_operator_may_name_the_only_environments(tmp_path: Path) -> None:
