@@ -3,8 +3,8 @@
 import json
 
 _TEMPLATE = """\
-# The project's config; docs/project.md explains every field. The other sections are there in
-# comments: take away the `#` and the space behind it. Secrets stand here by the names of
+# The project's config; docs/project.md explains every field. Other sections stand in comments;
+# to use one, take away the `#` and the space behind it. Secrets stand here by the names of
 # environment variables, never by value.
 project:
   name: {name}

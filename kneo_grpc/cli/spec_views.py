@@ -86,9 +86,19 @@ def policy_report(
 
 
 def _with_policy(report: show.Json, spec_file: SpecFile) -> show.Json:
-    """Add what the project's policy has against the spec to the findings of a report."""
+    """Add what the project's policy has against the spec to the findings of a report, and give
+    permissions one order: on their way they have none.
+    """
     found = spec_file.judged({"diagnostics": report.get("diagnostics")}).get("diagnostics") or []
     report = {**report, "diagnostics": found}
     if "summary" in report:
         report["summary"] = {**report["summary"], "diagnostic_count": len(found)}
+        tools = report.get("tools") or {}
+        policies = [_in_order(policy) for policy in tools.get("agent_policies") or []]
+        report["tools"] = {**tools, "agent_policies": policies}
     return report
+
+
+def _in_order(policy: show.Json) -> show.Json:
+    rights = policy.get("permissions")
+    return {**policy, "permissions": dict(sorted(rights.items()))} if rights else policy

@@ -156,7 +156,7 @@ def _check_approval(spec: Spec, findings: Findings) -> None:
     if not findings.codes() & PRIVILEGED:
         return
     for path, workflow in workflows(spec):
-        if any(step.kind == "human" for _, step in steps(path, workflow)):
+        if any(step.kind == "human" and step.enabled for _, step in steps(path, workflow)):
             return
     findings.warning(
         "W_HUMAN_APPROVAL_MISSING",

@@ -120,7 +120,7 @@ def _human_review(spec: Spec, diagnostics: Sequence[Diagnostic]) -> dict[str, An
         for item in diagnostics
         if item.code in PRIVILEGED
     ]
-    if spec.components.humans and not requirements:
+    if asked and spec.components.humans and not requirements:
         reason = "the spec names people to ask"
         requirements = [
             {"code": "I_HUMAN_REVIEW_CONFIGURED", "path": "components.humans", "reason": reason}

@@ -318,3 +318,18 @@ async def test_a_run_of_what_cannot_be_taken_is_refused(
     )
     _, error = await failure(service.runs.CreateRun(request))
     assert (error["error"], error["fields"][0]["field"]) == ("validation_error", field)
+
+
+async def test_permissions_in_a_policy_report_come_in_one_order(service: Service) -> None:
+    rights = ("allow_filesystem_read", "allow_network", "allow_shell", "denied_domains")
+    given = {name: True for name in rights[:3]} | {"denied_domains": ["a.example"]}
+    agent = {"name": "a", "tools": {"include": ["web_search"], "permissions": given}}
+    request = ParseDict(
+        {"spec": {"version": "v1", "agent": agent}}, spec_pb2.GetPolicyReportRequest()
+    )
+    ask_raw = service.channel.unary_unary(
+        "/kneo.v1.SpecService/GetPolicyReport", request_serializer=type(request).SerializeToString
+    )
+    places = [(await ask_raw(request)).find(name.encode() + b"\x12") for name in rights]
+    assert -1 not in places
+    assert places == sorted(places)

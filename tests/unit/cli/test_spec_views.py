@@ -456,3 +456,19 @@ def test_the_schema_is_json(kneo, tmp_path):
     assert printed["title"] == "Kneo spec v1"
     kneo("spec", "schema", "-o", str(tmp_path / "schema.json"))
     assert json.loads((tmp_path / "schema.json").read_text()) == printed
+
+
+def test_permissions_stand_in_one_order_whatever_the_answers_was(kneo, backend, spec_path):
+    rights = {"allow_shell": True, "allow": ["t"], "allow_network": False}
+    seen = set()
+    for keys in (list(rights), list(reversed(rights))):
+        policy = {
+            "agent": "agent",
+            "include": ["t"],
+            "permissions": {key: rights[key] for key in keys},
+        }
+        report = {**REPORT["report"], "tools": {"agent_policies": [policy]}}
+        backend.answers["policy_report"] = {"valid": True, "report": report}
+        for form in ((), ("--json",)):
+            seen.add(kneo("spec", "policy-report", str(spec_path), *form).stdout)
+    assert len(seen) == 2

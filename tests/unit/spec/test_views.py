@@ -275,17 +275,36 @@ def test_wide_permissions_require_a_person_and_tell_when_nobody_is_asked() -> No
     assert (review["required"], review["missing"]) == (True, False)
 
 
-def test_people_alone_are_a_requirement_of_their_own() -> None:
-    review = report(components={"humans": {"boss": {}}})["human_review"]
+def test_people_who_are_asked_are_a_requirement_of_their_own() -> None:
+    flow = {"type": "sequential", "steps": [{"id": "p", "kind": "human", "ref": "boss"}]}
+    review = report(workflow=flow, components={"humans": {"boss": {}}})["human_review"]
     assert [item["code"] for item in review["requirements"]] == ["I_HUMAN_REVIEW_CONFIGURED"]
-    assert (review["required"], review["missing"]) == (True, True)
+    assert (review["required"], review["missing"]) == (True, False)
+
+
+def test_review_by_people_whom_no_step_asks_is_not_called_configured() -> None:
+    review = report(components={"humans": {"boss": {}}})["human_review"]
+    assert (review["reviewers"], review["requirements"]) == (["boss"], [])
+    assert (review["required"], review["missing"]) == (False, False)
 
 
 def test_a_step_that_is_left_out_asks_nobody() -> None:
     step = {"id": "p", "kind": "human", "ref": "boss", "enabled": False}
     flow = {"type": "sequential", "steps": [{"id": "w", "kind": "agent", "ref": "a"}, step]}
     review = report(workflow=flow, components={"humans": {"boss": {}}})["human_review"]
-    assert (review["workflow_steps"], review["missing"]) == ([], True)
+    assert (review["workflow_steps"], review["required"]) == ([], False)
+
+
+def test_a_step_that_is_left_out_approves_nothing() -> None:
+    agent = {"name": "a", "tools": {"include": ["t"], "permissions": {"allow_shell": True}}}
+    tools = {"t": {"description": "x", "implementation": "shop.t"}}
+    for enabled, codes in ((True, set()), (False, {"W_HUMAN_APPROVAL_MISSING"})):
+        step = {"id": "p", "kind": "human", "ref": "boss", "enabled": enabled}
+        flow = {"type": "sequential", "steps": [{"id": "w", "kind": "agent", "ref": "a"}, step]}
+        found = report(
+            agent=agent, tools=tools, workflow=flow, components={"humans": {"boss": {}}}
+        )["diagnostics"]
+        assert {item["code"] for item in found} & {"W_HUMAN_APPROVAL_MISSING"} == codes
 
 
 def test_errors_of_meaning_leave_a_report_valid() -> None:
