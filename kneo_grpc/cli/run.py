@@ -46,7 +46,7 @@ def run(
     Exits with 0 when the run completed, is queued, waits for a person or goes on in the service;
     with 1 when it ended otherwise.
     """
-    spec_file = chosen(path, overlay, env)
+    spec_file = chosen(path, overlay, env, agent_alone=target == "agent")
     with told_failures(spec_file):
         spec = spec_file.fields(local=session.local)
         spec_file.require_policy()

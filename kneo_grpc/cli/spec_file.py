@@ -19,7 +19,8 @@ class SpecFile:
     """A spec in a file, or on standard input when path is None.
 
     overlays: files laid over it in order; environment: the one that it is meant for. of_project:
-    the path is looked up in the project, not in the current folder.
+    the path is looked up in the project, not in the current folder. agent_alone: the root agent is
+    to run without the workflow.
     """
 
     def __init__(
@@ -29,9 +30,11 @@ class SpecFile:
         environment: str | None = None,
         *,
         of_project: bool = False,
+        agent_alone: bool = False,
     ) -> None:
         self._path = path
         self._of_project = of_project
+        self._agent_alone = agent_alone
         self._overlays = tuple(overlays)
         self._environment = environment
         self._document: Document | None = None
@@ -151,7 +154,9 @@ class SpecFile:
         # See _read().
         from kneo_grpc.spec.findings import diagnostic_data
 
-        against = workspace.policy_findings(document, environment, signed=signed)
+        against = workspace.policy_findings(
+            document, environment, signed=signed, alone=self._agent_alone
+        )
         self._policy_findings = [diagnostic_data(item) for item in against]
         project = workspace.project
         self.validate_on_run = project is not None and project.config.specs.validate_on_run

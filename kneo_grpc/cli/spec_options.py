@@ -1,5 +1,6 @@
 """The options that the `kneo spec` commands share."""
 
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,17 +42,24 @@ Output: TypeAlias = Annotated[
 
 
 def chosen(
-    path: Path | None, overlays: Sequence[Path] | None = None, environment: str | None = None
+    path: Path | None,
+    overlays: Sequence[Path] | None = None,
+    environment: str | None = None,
+    *,
+    agent_alone: bool = False,
 ) -> SpecFile:
     """Return the spec that the options name: a file, one of the project's, the project's default
-    one, or one that is piped in.
+    one, or one that is piped in. agent_alone: its root agent is to run without the workflow.
     """
+    spec_file = functools.partial(
+        SpecFile, overlays=overlays or (), environment=environment, agent_alone=agent_alone
+    )
     if path == Path("-"):
-        return SpecFile(None, overlays or (), environment)
+        return spec_file(None)
     if path is not None and path.is_dir():
         raise typer.BadParameter(f"{path} is a folder")
     if path is not None and path.exists():
-        return SpecFile(path, overlays or (), environment)
+        return spec_file(path)
     with told_failures():
         workspace = Workspace.open()
     if path is not None and workspace.project is not None:
@@ -61,9 +69,9 @@ def chosen(
             raise typer.BadParameter(error.message) from None
     name = path or workspace.default_spec
     if name is not None and workspace.project is not None:
-        return SpecFile(Path(name), overlays or (), environment, of_project=True)
+        return spec_file(Path(name), of_project=True)
     if path is not None:
         raise typer.BadParameter(f"there is no file {path}")
     if sys.stdin.isatty():
         raise typer.BadParameter("give the path of a spec file, or pipe a spec in")
-    return SpecFile(None, overlays or (), environment)
+    return spec_file(None)

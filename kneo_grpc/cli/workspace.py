@@ -103,11 +103,19 @@ class Workspace:
         return resolve(base, overlays=[*own, *overlays], project=self.project, environment=chosen)
 
     def policy_findings(
-        self, document: "Document", environment: str | None, *, signed: bool = False
+        self,
+        document: "Document",
+        environment: str | None,
+        *,
+        signed: bool = False,
+        alone: bool = False,
     ) -> "list[Diagnostic]":
-        """Return what the environment's policy demands and the spec does not have."""
+        """Return what the environment's policy demands and the spec does not have.
+
+        alone: its root agent is to run without the workflow.
+        """
         # See open().
-        from kneo_grpc.spec.environment_policy import policy_findings
+        from kneo_grpc.spec.environment_policy import agent_findings, policy_findings
         from kneo_grpc.spec.environments import DEFAULT_ENVIRONMENT, policy_of
         from kneo_grpc.spec.names import Known
         from kneo_grpc.spec.validate import examine
@@ -118,7 +126,8 @@ class Workspace:
             return []
         spec, found = examine(document, Known())
         found = [item for item in found if item.code not in _OF_THE_PLATFORM]
-        return policy_findings(policy, chosen, document, spec, found, signed=signed)
+        against = policy_findings(policy, chosen, document, spec, found, signed=signed)
+        return [*against, *agent_findings(policy, chosen, document)] if alone else against
 
     def path(self, setting: str) -> Path:
         """Return a path of the config's section `local` as a path from anywhere."""

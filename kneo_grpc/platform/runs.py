@@ -110,6 +110,7 @@ class Runs:
         if use.replay is not None:
             return CallResult(run=use.replay, replayed=True)
         compiled = await self._specs.compile(command.source)
+        compiled.check_target(command.target)
         here = not command.queued and self._settings.executes
         if here:
             self._legs.check_capacity()

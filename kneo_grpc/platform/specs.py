@@ -15,7 +15,7 @@ from kneo_grpc.ports.code import Code, CodeMissing, CodeNotAllowed
 from kneo_grpc.ports.store import Store
 from kneo_grpc.spec import compile as compiler
 from kneo_grpc.spec.document import Document
-from kneo_grpc.spec.environment_policy import policy_findings
+from kneo_grpc.spec.environment_policy import agent_findings, policy_findings
 from kneo_grpc.spec.findings import diagnostic_data
 from kneo_grpc.spec.model import Spec
 from kneo_grpc.spec.names import Known
@@ -26,11 +26,20 @@ __all__ = ["CompiledSpec", "SpecSource", "Specs"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledSpec:
-    """A plan ready to run. content: its canonical JSON."""
+    """A plan ready to run. content: its canonical JSON; environment: the one it was compiled for;
+    against_agent: what that one's policy has against a run of the root agent alone.
+    """
 
     plan: Plan
     digest: PlanDigest
     content: bytes
+    environment: str
+    against_agent: tuple[Diagnostic, ...] = ()
+
+    def check_target(self, target: str) -> None:
+        """Raise EnvironmentPolicyBlocked where the environment's policy forbids the target."""
+        if self.against_agent and target == "agent":
+            raise _blocked(self.environment, list(self.against_agent))
 
 
 class Specs:
@@ -136,15 +145,23 @@ class Specs:
         plan = compiler.compile_spec(
             document, known_tools=self._known_tools(), providers=self._providers
         ).plan
+        against_agent: list[Diagnostic] = []
         if material.policy is not None:
             # Few specs stand under a policy; they are examined twice, once for each judge.
             spec, diagnostics = examine(document, self.known())
             found = _policy_findings(material, document, spec, diagnostics)
             if found:
                 raise _blocked(material.environment, found)
+            against_agent = agent_findings(material.policy, material.environment, document)
         self._find_code(plan)
         digest, content = encode_plan(plan)
-        return CompiledSpec(plan=plan, digest=digest, content=content)
+        return CompiledSpec(
+            plan=plan,
+            digest=digest,
+            content=content,
+            environment=material.environment,
+            against_agent=tuple(against_agent),
+        )
 
     def _known_tools(self) -> Mapping[str, ToolPlan]:
         """Return the registered tools; a plan that uses one holds its definition."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from kneo_grpc.domain.diagnostic import Diagnostic, Severity
+from kneo_grpc.spec.codes import OLD_NAMES
 from kneo_grpc.spec.document import Document, Path
 from kneo_grpc.spec.findings import Findings, shown
 from kneo_grpc.spec.model import Agent, AnyWorkflow, Shape, Spec
@@ -27,7 +28,7 @@ class EnvironmentPolicy(Shape):
         list[Annotated[str, StringConstraints(min_length=1, max_length=128)]],
         Field(max_length=100),
     ] = []
-    """Refuse a spec with one of these findings."""
+    """Refuse a spec with one of these findings; a code's former name stands for it."""
     require_human_review: bool = False
     """A person decides in the root workflow."""
     require_tool_permissions: bool = False
@@ -56,6 +57,7 @@ def policy_findings(
     """
     if policy is None or not policy.enabled:
         return []
+    blocked = {OLD_NAMES.get(code, code) for code in policy.blocked_diagnostic_codes}
     found = [
         replace(
             item,
@@ -64,7 +66,7 @@ def policy_findings(
             message=f"{item.code} is blocked in {environment}: {item.message}",
         )
         for item in diagnostics
-        if item.code in policy.blocked_diagnostic_codes
+        if item.code in blocked
     ]
     if policy.fail_on_warnings:
         found += [
@@ -85,6 +87,20 @@ def policy_findings(
     if spec is not None:
         _check_spec(policy, environment, spec, findings)
     return found + findings.ordered()
+
+
+def agent_findings(
+    policy: EnvironmentPolicy | None, environment: str, document: Document
+) -> list[Diagnostic]:
+    """Return what the policy has against a run of the root agent alone (target `agent`), which
+    leaves out the workflow and every person that it asks.
+    """
+    if policy is None or not policy.enabled or not policy.require_human_review:
+        return []
+    findings = Findings(document)
+    text = f"{environment} demands a human step, and the target `agent` passes the workflow by"
+    findings.error("E_ENV_POLICY_HUMAN_REVIEW", ("agent",), text, "run the target `workflow`")
+    return findings.ordered()
 
 
 def _check_spec(

@@ -11,7 +11,7 @@ from google.protobuf.json_format import ParseDict
 
 from kneo_grpc._gen.kneo.v1 import spec_pb2
 from kneo_grpc.spec.bundle import HmacKey, sign_spec
-from tests.service import create, data, failure, open_service
+from tests.service import create, data, failure, human_spec, open_service
 
 Code = grpc.StatusCode
 SPEC = {"version": "v1", "agent": {"name": "root"}}
@@ -22,6 +22,7 @@ CONFIG = {
         "prod": {"policy_enforcement": {"require_guardrails": True}},
         "locked": {"policy_enforcement": {"require_signed_bundle": True}},
         "test": {},
+        "asked": {"policy_enforcement": {"require_human_review": True}},
     },
 }
 
@@ -63,8 +64,21 @@ async def test_an_environment_that_the_project_does_not_have_is_refused(project)
         400,
         "environment_unknown",
     )
-    assert error["known"] == ["dev", "locked", "prod", "test"]
+    assert error["known"] == ["asked", "dev", "locked", "prod", "test"]
     assert "did you mean `prod`?" in error["message"]
+
+
+async def test_the_agent_alone_does_not_get_around_a_demanded_person(project) -> None:
+    spec = human_spec()
+    waits = await project.runs.CreateRun(create(spec=spec, environment="asked"))
+    assert data(waits)["status"] == "blocked"
+    alone = create(spec=spec, environment="asked", target="agent")
+    code, error = await failure(project.runs.CreateRun(alone))
+    assert (code, error["error"]) == (Code.PERMISSION_DENIED, "environment_policy_blocked")
+    assert error["diagnostics"][0]["code"] == "E_ENV_POLICY_HUMAN_REVIEW"
+    assert "the target `agent`" in error["message"]
+    elsewhere = await project.runs.CreateRun(create(spec=spec, environment="test", target="agent"))
+    assert data(elsewhere)["status"] == "completed"
 
 
 async def test_only_a_signed_bundle_runs_where_one_is_demanded(project) -> None:

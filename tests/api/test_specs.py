@@ -322,7 +322,7 @@ async def test_a_run_of_what_cannot_be_taken_is_refused(
 
 async def test_permissions_in_a_policy_report_come_in_one_order(service: Service) -> None:
     rights = ("allow_filesystem_read", "allow_network", "allow_shell", "denied_domains")
-    given = {name: True for name in rights[:3]} | {"denied_domains": ["a.example"]}
+    given = dict.fromkeys(rights[:3], True) | {"denied_domains": ["a.example"]}
     agent = {"name": "a", "tools": {"include": ["web_search"], "permissions": given}}
     request = ParseDict(
         {"spec": {"version": "v1", "agent": agent}}, spec_pb2.GetPolicyReportRequest()

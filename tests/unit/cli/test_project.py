@@ -416,3 +416,14 @@ def test_local_state_lies_in_the_project(project: Path, monkeypatch) -> None:
     change(project, local={"state_path": "gone/x", "create_missing_dirs": False})
     with pytest.raises(InvalidInput, match="create_missing_dirs"):
         _local_options(Workspace.open())
+
+
+def test_the_agent_alone_does_not_get_around_a_demanded_person(kneo, project: Path) -> None:
+    steps = "workflow: {type: sequential, steps: [{id: p, kind: human, ref: boss}]}\n"
+    (project / "asks.yaml").write_text(SPEC + steps + "components: {humans: {boss: {}}}\n")
+    words = ("run", "asks.yaml", "--input", "x", "--env", "prod")
+    assert "waits for a person" in kneo(*words).stdout
+    result = kneo(*words, "--target", "agent")
+    assert result.exit_code == 1
+    assert "the target `agent` passes the workflow by" in result.stderr
+    assert "(environment_policy_blocked)" in result.stderr

@@ -109,6 +109,11 @@ RAILS_CODE = "E_ENV_POLICY_GUARDRAILS"
             {**agent(), "components": {"functions": {"f": {"implementation": "os.system"}}}},
             [("E_ENV_POLICY_DIAGNOSTIC", "components.functions.f.implementation")],
         ),
+        (
+            {"blocked_diagnostic_codes": ["E_TOOL_REF"]},
+            agent(tools={"include": ["nope"], "permissions": {"allow_shell": False}}),
+            [("E_ENV_POLICY_DIAGNOSTIC", "agent.tools.include[0]")],
+        ),
         ({"blocked_diagnostic_codes": ["E_OTHER"]}, agent(), []),
         (
             {"fail_on_warnings": True},
