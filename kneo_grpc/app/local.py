@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,11 @@ from kneo_grpc.app.loops import duties
 from kneo_grpc.app.settings import environment, read_settings
 from kneo_grpc.app.wiring import Platform, build_platform
 from kneo_grpc.domain.errors import InvalidInput
+from kneo_grpc.domain.ids import RunId
 from kneo_grpc.domain.principal import Principal
+from kneo_grpc.integrations.code import CodeRegistry
+from kneo_grpc.platform.specs import implementations
+from kneo_grpc.ports.code import CodeMissing, CodeNotAllowed
 
 LOCAL = Principal(name="local", roles=frozenset({"admin"}), scopes=frozenset({"*"}))
 
@@ -24,7 +29,15 @@ LOCAL = Principal(name="local", roles=frozenset({"admin"}), scopes=frozenset({"*
 class LocalPlatform:
     """The service's methods as coroutines from dicts to dicts. Raises KneoError."""
 
-    def __init__(self, platform: Platform, idempotency_key: str | None = None) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        idempotency_key: str | None = None,
+        *,
+        workers_import: tuple[str, ...] = ("*",),
+    ) -> None:
+        self._platform = platform
+        self._workers_import = workers_import
         self._servicers = platform.servicers()
         self._idempotency_key = idempotency_key
 
@@ -150,6 +163,36 @@ class LocalPlatform:
         """As GET /v1/skills."""
         return await self._call(self._servicers.specs.ListSkills, "ListSkillsRequest", query)
 
+    async def interrupted(self) -> str | None:
+        """Stop executing what a call has started here, so that it is a worker's at once; return the
+        run's id, None where there is none.
+        """
+        driven = self._platform.legs.driven()
+        await self._platform.legs.drain(timedelta(0))
+        return next(iter(driven), None)
+
+    async def beyond_workers(self, run_id: str) -> dict[str, Any]:
+        """Return `modules`: those of a run's code that a worker with this environment must not
+        import; and `import_allow`: what KNEO_SERV_IMPORT_ALLOW has to be so that it may.
+
+        Installed code is offered to every process, so it is not among them.
+        """
+        plan = await self._platform.specs.plan(
+            (await self._platform.runs.get(RunId(run_id))).plan_digest
+        )
+        code = CodeRegistry(self._workers_import)
+        modules = set()
+        for implementation in implementations(plan).values():
+            try:
+                code.function(implementation)
+            except CodeNotAllowed:
+                modules.add(implementation.rpartition(".")[0])
+            except CodeMissing:
+                pass  # it was there a moment ago; the worker tells what it misses
+        missing = sorted(modules)
+        allow = ",".join((*self._workers_import, *missing))
+        return {"modules": missing, "import_allow": allow}
+
     async def _call(
         self,
         method: Callable[[Any, Any], Any],
@@ -194,6 +237,7 @@ async def open_local(
     project folder's own modules may be imported.
     """
     settings = read_settings(environment())
+    workers_import = settings.import_allow
     settings = replace(
         settings,
         state_path=state_path or settings.state_path,
@@ -206,6 +250,6 @@ async def open_local(
     await platform.start()
     try:
         async with duties(platform, works=False):
-            yield LocalPlatform(platform, idempotency_key)
+            yield LocalPlatform(platform, idempotency_key, workers_import=workers_import)
     finally:
         await platform.stop()

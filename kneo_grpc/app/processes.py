@@ -16,7 +16,7 @@ from kneo_grpc.app.gateway import EnvoyProcess, end_with_parent
 from kneo_grpc.app.logs import configure_logs
 from kneo_grpc.app.options import ServeOptions
 from kneo_grpc.app.server import gateway_settings, serve, stop_on_signals, where
-from kneo_grpc.app.settings import Settings, environment, quiet_grpc, read_settings
+from kneo_grpc.app.settings import Settings, environment, read_settings
 from kneo_grpc.domain.errors import StartRefused
 from kneo_grpc.integrations.clock import SystemClock
 from kneo_grpc.ports.clock import Clock
@@ -164,7 +164,6 @@ def main() -> int:
     try:
         settings = read_settings(environment())
         configure_logs(settings.log_level)
-        quiet_grpc()
         # uvloop is the server's loop; the parent's needs are small.
         import uvloop
 

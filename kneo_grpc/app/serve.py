@@ -10,7 +10,7 @@ from kneo_grpc.app.logs import configure_logs
 from kneo_grpc.app.options import ServeOptions
 from kneo_grpc.app.processes import serve_many
 from kneo_grpc.app.server import serve
-from kneo_grpc.app.settings import environment, quiet_grpc, read_settings
+from kneo_grpc.app.settings import environment, read_settings
 from kneo_grpc.domain.errors import StartRefused
 
 
@@ -41,7 +41,6 @@ def run_service(
     try:
         settings = read_settings(environment())
         configure_logs(settings.log_level)
-        quiet_grpc()
         if processes > 1:
             asyncio.run(serve_many(settings, options))
         else:

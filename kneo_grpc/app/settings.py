@@ -2,7 +2,6 @@
 environment.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -61,14 +60,6 @@ class Settings:
 def environment() -> dict[str, str]:
     """Return the process's environment."""
     return variables.environment()
-
-
-def quiet_grpc() -> None:
-    """Tell gRPC, before its first use, that our children are new programs.
-
-    Else it prints a line at every start of Envoy about fork handlers that nobody needs.
-    """
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 
 def read_settings(source: Mapping[str, str]) -> Settings:

@@ -13,7 +13,7 @@ from kneo_grpc import __version__
 from kneo_grpc.app.logs import configure_logs
 from kneo_grpc.app.loops import duties
 from kneo_grpc.app.memory import calm_collector
-from kneo_grpc.app.settings import Settings, environment, quiet_grpc, read_settings
+from kneo_grpc.app.settings import Settings, environment, read_settings
 from kneo_grpc.app.wiring import build_platform
 from kneo_grpc.domain.errors import StartRefused
 
@@ -27,7 +27,6 @@ def run_worker(*, concurrency: int | None) -> int:
         if concurrency is not None:
             settings = replace(settings, worker_concurrency=concurrency)
         configure_logs(settings.log_level)
-        quiet_grpc()
         uvloop.run(work(settings))
     except StartRefused as error:
         print(f"error: {error.message} ({error.reason})", file=sys.stderr)

@@ -21,6 +21,7 @@ from kneo_grpc.cli import (
     spec,
     worker,
 )
+from kneo_grpc.integrations.variables import quiet_grpc
 
 # Rich would make help prettier and take a third of a second to load; a traceback of Typer's would
 # show local variables, API keys among them.
@@ -76,6 +77,7 @@ def main() -> None:
         # A model may say what the terminal's encoding cannot.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    quiet_grpc()
     # A project's own steps and tools lie beside its specs, as with `python -m`.
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))

@@ -14,6 +14,16 @@ class Backend(Protocol):
     async def create_run(self, body: Json) -> Json:
         """Run a spec; return once the run ended, waits, or goes on without the caller."""
 
+    async def interrupted(self) -> str | None:
+        """Return the id of the run that an interrupted call had started or gone on with, None where
+        it is not known that there is one. What this machine executes of it ends.
+        """
+
+    async def beyond_workers(self, run_id: str) -> Json:
+        """Return `modules`: those of a run's code that workers here must not import; and
+        `import_allow`: what KNEO_SERV_IMPORT_ALLOW has to be so that they may.
+        """
+
     async def get_run(self, run_id: str) -> Json:
         """Return a run."""
 

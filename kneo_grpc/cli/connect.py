@@ -1,31 +1,56 @@
 """Opens the place where a command's work is done: this machine, or a service."""
 
+import functools
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from kneo_grpc.cli.backend import Backend, Json
 from kneo_grpc.cli.session import Session
 from kneo_grpc.cli.workspace import Workspace
+from kneo_grpc.client.errors import ServiceError
 from kneo_grpc.client.retry import new_idempotency_key
 from kneo_grpc.client.sync import Client
 from kneo_grpc.domain.errors import InvalidInput
 from kneo_grpc.integrations.variables import environment as variables
 
 _CLIENT_TIMEOUT = 120.0
+_QUESTION_TIMEOUT = 5.0
 
 
 class Service:
     """A service behind the blocking client: a command does one thing at a time."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, asking: Callable[[], Client]) -> None:
+        """asking: opens a client for a short question under the same idempotency key."""
         self._client = client
+        self._asking = asking
+        self._creating = False
+        self._continued: str | None = None
 
     async def create_run(self, body: Json) -> Json:
         """Run a spec."""
+        self._creating = True
         return self._client.create_run(body)
+
+    async def interrupted(self) -> str | None:
+        """Ask for the run that the create call's idempotency key stands for."""
+        if not self._creating:
+            return self._continued
+        try:
+            with self._asking() as client:
+                # A create that names no spec makes no run, but tells whose the key is.
+                client.create_run({"input": ""})
+        except ServiceError as error:
+            found = error.details.get("run_id")
+            return found if isinstance(found, str) else None
+        return None
+
+    async def beyond_workers(self, run_id: str) -> Json:
+        """Return none: a service that may not import a module does not take the run."""
+        return {"modules": []}
 
     async def get_run(self, run_id: str) -> Json:
         """Return a run."""
@@ -53,6 +78,7 @@ class Service:
 
     async def continue_run(self, run_id: str) -> Json:
         """Let a failed run go on."""
+        self._continued = run_id
         return self._client.continue_run(run_id)
 
     async def replay(self, run_id: str) -> Json:
@@ -133,20 +159,23 @@ async def open_backend(session: Session) -> AsyncIterator[Backend]:
             yield platform
         return
     address, api_key = connection
+    # One command makes one call that takes a key.
+    key = session.idempotency_key or new_idempotency_key()
     try:
-        client = Client(
+        open_client = functools.partial(
+            Client,
             address,
             api_key=api_key,
             tls_ca=session.tls_ca.read_bytes() if session.tls_ca else None,
-            timeout=_timeout_seconds(session, address),
-            new_key=lambda: session.idempotency_key or new_idempotency_key(),
+            new_key=lambda: key,
         )
+        client = open_client(timeout=_timeout_seconds(session, address))
     except (ValueError, OSError) as error:
         raise InvalidInput(f"cannot use the service {address}: {error}") from None
     # The client blocks, so the event loop's own answer to Ctrl-C would come too late.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with client:
-        yield Service(client)
+        yield Service(client, functools.partial(open_client, timeout=_QUESTION_TIMEOUT))
 
 
 def _local_options(workspace: Workspace) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def run(
     """Run a spec, or a signed bundle, and print its output.
 
     Exits with 0 when the run completed, is queued, waits for a person or goes on in the service;
-    with 1 when it ended otherwise.
+    with 1 when it ended otherwise; with 130 after Ctrl-C, and then tells the run's id.
     """
     spec_file = chosen(path, overlay, env, agent_alone=target == "agent")
     with told_failures(spec_file):
@@ -63,7 +63,10 @@ def run(
         async def create(backend: Backend) -> show.Json:
             if spec_file.validate_on_run:
                 await _check(backend, spec, spec_file)
-            return await backend.create_run(given)
+            created = await backend.create_run(given)
+            if queued:
+                _warn_of_workers(await backend.beyond_workers(created["run_id"]))
+            return created
 
         result = session.ask(create, doing=f"Running {spec_file}")
     print_result(session, result)
@@ -84,6 +87,16 @@ async def _check(backend: Backend, spec: show.Json, spec_file: SpecFile) -> None
         text = f"{spec_file} has {errors} error{'s' if errors != 1 else ''}"
         raise SpecInvalid(text, diagnostics=findings)
     show.diagnostics(findings, spec_file, err=True)
+
+
+def _warn_of_workers(found: show.Json) -> None:
+    """Tell that no worker may take the run: they are stricter than this command."""
+    if found["modules"]:
+        show.line(
+            f"warning: a worker imports {', '.join(found['modules'])} only when told so; start it "
+            f"with: KNEO_SERV_IMPORT_ALLOW={found['import_allow']} kneo worker",
+            err=True,
+        )
 
 
 def print_result(session: Session, result: show.Json) -> None:

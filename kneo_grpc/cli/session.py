@@ -20,6 +20,8 @@ from kneo_grpc.domain.errors import EnvironmentUnknown, KneoError
 
 T = TypeVar("T")
 
+# As shells count a program that SIGINT ended.
+_INTERRUPTED = 130
 _WRONG_USAGE = frozenset({EnvironmentUnknown.reason})
 
 # Taken by every command, so that a script may set it once for all.
@@ -118,17 +120,36 @@ class Session:
 
         from kneo_grpc.cli.connect import open_backend
 
+        left: list[str | None] = []
+
         async def work() -> T:
             try:
                 async with open_backend(self) as backend:
-                    return await act(backend)
+                    try:
+                        return await act(backend)
+                    except (KeyboardInterrupt, asyncio.CancelledError):
+                        left.append(await backend.interrupted())
+                        raise
             except KneoError as error:
                 if error.reason == "unavailable" and not (self.profile or self.service_url):
                     error.message += "; --local works on this machine instead"
                 raise
 
-        with show.waiting(doing):
-            return asyncio.run(work())
+        try:
+            with show.waiting(doing):
+                return asyncio.run(work())
+        except KeyboardInterrupt:
+            self._tell_interrupted(left[0] if left else None)
+            raise typer.Exit(_INTERRUPTED) from None
+
+    def _tell_interrupted(self, run_id: str | None) -> None:
+        """Print what goes on without the command. Nothing is known of what had not begun."""
+        show.line("Interrupted.", err=True)
+        if run_id is not None:
+            where = "a worker goes on with it" if self.local else "the service goes on with it"
+            show.line(f"{run_id} has begun, and {where}. Look at it, or end it, with:", err=True)
+            for verb in ("get", "cancel"):
+                show.line(f"  kneo runs {verb} {run_id}{self.hint_options}", err=True)
 
 
 @contextmanager

@@ -17,8 +17,8 @@ KneoError                      internal_error
 │   ├── RunStateConflict       run_state_conflict        run_id, status
 │   ├── HumanTaskExpired       human_task_expired        continuation_id, expires_at
 │   ├── ResourceLocked         resource_locked           resource
-│   ├── IdempotencyKeyConflict idempotency_key_conflict  scope
-│   ├── IdempotencyKeyInProgress idempotency_key_in_progress  scope
+│   ├── IdempotencyKeyConflict idempotency_key_conflict  scope, run_id of the call that used the key
+│   ├── IdempotencyKeyInProgress idempotency_key_in_progress  scope, run_id of the call under way
 │   └── LeaseLost              lease_lost                the run moved on: stop and write nothing
 ├── Unavailable                unavailable
 │   ├── StoreUnavailable       store_unavailable

@@ -3,7 +3,10 @@ modules that may be imported.
 """
 
 import importlib
+import logging
+import traceback
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from kneo_grpc.integrations.installed import InstalledCode, installed_code
@@ -14,13 +17,17 @@ from kneo_grpc.ports.code import (
     RegisteredTool,
     ToolHandler,
 )
+from kneo_grpc.spec.spelling import closest
+
+logger = logging.getLogger("kneo_grpc.code")
 
 
 class CodeRegistry:
     """Code by name and by import path.
 
     allow: module names; `shop` allows shop and everything below it, `*` allows all modules, which
-    is for the command line in the user's own project. Nothing else is ever imported, but for what
+    is for the command line in the user's own project, whose user is told everything about a failed
+    import. Nothing else is ever imported, but for what
     installed packages offer. What is registered wins over what is installed.
     """
 
@@ -31,6 +38,7 @@ class CodeRegistry:
         installed: InstalledCode | None = None,
     ) -> None:
         self._allow = tuple(allow)
+        self._own = "*" in self._allow
         self._tools = {tool.name: tool for tool in tools}
         self._functions: dict[str, Function] = {}
         self._installed = installed or installed_code()
@@ -76,17 +84,50 @@ class CodeRegistry:
 
     def _import(self, implementation: str) -> Callable[..., Any]:
         module_name, _, attribute = implementation.rpartition(".")
-        if "*" not in self._allow and not any(
+        if not self._own and not any(
             module_name == name or module_name.startswith(f"{name}.") for name in self._allow
         ):
             raise CodeNotAllowed(
                 f"{implementation} is not below a module named by KNEO_SERV_IMPORT_ALLOW"
             )
         try:
-            found = getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError) as error:
-            raise CodeMissing(f"{implementation} does not exist in this process") from error
+            module = importlib.import_module(module_name)
+        except (Exception, SystemExit) as error:
+            # The code of others: a module may raise anything while it is imported.
+            raise CodeMissing(self._why(implementation, module_name, error)) from error
+        if not hasattr(module, attribute):
+            meant = closest(attribute, vars(module)) if self._own else None
+            hint = f"; did you mean `{meant}`?" if meant else ""
+            text = f"the module {module_name} has no `{attribute}`{hint}"
+            raise CodeMissing(f"{implementation} does not exist: {text}")
+        found = getattr(module, attribute)
         if not callable(found):
             raise CodeMissing(f"{implementation} cannot be called")
         result: Callable[..., Any] = found
         return result
+
+    def _why(self, implementation: str, module: str, error: BaseException) -> str:
+        """Tell why a module cannot be imported; in a service without the error's own text, which
+        may hold what is not for callers.
+        """
+        name = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
+        if name and (module == name or module.startswith(f"{name}.")):
+            where = f" in or below {Path.cwd()}" if self._own else ""
+            return f"{implementation} does not exist: there is no module {name}{where}"
+        kind = type(error).__name__
+        text = f"{implementation} cannot be imported: the module {module}"
+        if self._own:
+            return f"{text} fails with {kind}: {error}{_place(error)}"
+        logger.warning("a module cannot be imported", extra={"module_name": module}, exc_info=error)
+        needs = f"needs the module {name}, which is not there" if name else f"fails with {kind}"
+        return f"{text} {needs}"
+
+
+def _place(error: BaseException) -> str:
+    """Return where in somebody's module an import failed."""
+    frames = traceback.extract_tb(error.__traceback__)
+    # What stands above is this file and the import system.
+    own = [frame for frame in frames if not frame.filename.startswith("<frozen ")]
+    if not own or own[-1].filename in (__file__, importlib.__file__):
+        return ""
+    return f" ({own[-1].filename}:{own[-1].lineno})"

@@ -63,9 +63,10 @@ class Idempotency:
             )
             return Use(record=record)
         if known.request_hash != digest:
-            raise IdempotencyKeyConflict(
-                "the idempotency key was used with another request", scope=scope
-            )
+            # Whoever sent the key learns of the run that it stands for, and of nobody else's.
+            run = {"run_id": known.run_id} if known.run_id else {}
+            text = "the idempotency key was used with another request"
+            raise IdempotencyKeyConflict(text, scope=scope, **run)
         return Use(replay=await self._answer(known))
 
     async def _answer(self, known: IdempotencyRecord) -> Run:
@@ -84,6 +85,7 @@ class Idempotency:
                 "the first call with this idempotency key has not ended yet",
                 scope=known.scope,
                 retry_after=1,
+                **({"run_id": known.run_id} if known.run_id else {}),
             )
         return run
 

@@ -21,7 +21,7 @@ from kneo_grpc.spec.model import Spec
 from kneo_grpc.spec.names import Known
 from kneo_grpc.spec.validate import examine
 
-__all__ = ["CompiledSpec", "SpecSource", "Specs"]
+__all__ = ["CompiledSpec", "SpecSource", "Specs", "implementations"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,17 +177,8 @@ class Specs:
         return {path: message for _, path, message in self._missing(plan)}
 
     def _missing(self, plan: Plan) -> list[tuple[str, str, str]]:
-        wanted = [
-            (f"components.functions.{name}.implementation", function.implementation)
-            for name, function in plan.functions.items()
-        ]
-        wanted += [
-            (f"tools.{name}.implementation", tool.implementation)
-            for name, tool in plan.tools.items()
-            if tool.implementation is not None
-        ]
         findings = []
-        for path, implementation in wanted:
+        for path, implementation in implementations(plan).items():
             try:
                 self._code.function(implementation)
             except CodeNotAllowed as error:
@@ -205,6 +196,19 @@ class Specs:
                 for code, path, message in findings
             ]
             raise SpecInvalid(findings[0][2], diagnostics=diagnostics)
+
+
+def implementations(plan: Plan) -> dict[str, str]:
+    """Return the import paths of a plan's code, by their path in the spec."""
+    wanted = {
+        f"components.functions.{name}.implementation": function.implementation
+        for name, function in plan.functions.items()
+    }
+    return wanted | {
+        f"tools.{name}.implementation": tool.implementation
+        for name, tool in plan.tools.items()
+        if tool.implementation is not None
+    }
 
 
 def _policy_findings(

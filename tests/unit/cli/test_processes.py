@@ -191,6 +191,19 @@ def test_the_command_starts_without_its_heavy_libraries():
     assert done.stdout == "[]\n"
 
 
+def test_grpc_is_told_to_be_quiet_before_it_is_loaded():
+    script = (
+        "import os, sys, kneo_grpc.cli\n"
+        "quiet = lambda: os.environ.get('GRPC_ENABLE_FORK_SUPPORT')\n"
+        "kneo_grpc.cli.app = lambda prog_name: print(quiet(), 'grpc' in sys.modules)\n"
+        "kneo_grpc.cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "0 False\n"
+
+
 def test_the_process_prints_what_its_terminal_cannot_encode():
     script = (
         "import sys, kneo_grpc.cli\n"

@@ -104,19 +104,27 @@ def test_a_run_that_goes_on_is_no_failure(kneo, backend, spec_path):
     assert "kneo runs get run_1\n" in result.stdout
 
 
+OWN_CODE = """
+version: v1
+agent: {name: a}
+workflow: {type: sequential, steps: [{id: s, kind: function, ref: s}]}
+components: {functions: {s: {implementation: kneo_test_own.step}}}
+"""
 QUEUED = {"run_id": "run_1", "status": "queued"}
 
 
 def test_a_run_can_be_left_to_a_worker_and_given_a_deadline(kneo, backend, spec_path):
     backend.answers["create_run"] = QUEUED
+    backend.answers["beyond_workers"] = {"modules": []}
     result = kneo("run", str(spec_path), "-i", "hi", "--async", "--timeout-seconds", "30")
-    assert result.exit_code == 0
-    ((_, (body,)),) = backend.calls
+    assert (result.exit_code, result.stderr) == (0, "")
+    ((_, (body,)), _) = backend.calls
     assert (body["async_mode"], body["timeout_seconds"]) == (True, 30)
 
 
 def test_a_queued_run_on_this_machine_names_the_worker_to_start(kneo, backend, spec_path):
     backend.answers["create_run"] = QUEUED
+    backend.answers["beyond_workers"] = {"modules": []}
     result = kneo("run", str(spec_path), "-i", "hi", "--async")
     assert result.stdout.splitlines() == [
         "run_1 is queued. A worker executes it; start one here with:",
@@ -128,11 +136,29 @@ def test_a_queued_run_on_this_machine_names_the_worker_to_start(kneo, backend, s
 
 def test_a_queued_run_of_a_service_names_the_service_only(kneo, backend, spec_path):
     backend.answers["create_run"] = QUEUED
+    backend.answers["beyond_workers"] = {"modules": []}
     words = ("run", str(spec_path), "-i", "hi", "--async", "--service-url", "grpc://a:1")
     assert kneo(*words).stdout.splitlines() == [
         "run_1 is queued. See what became of it with:",
         "  kneo runs get run_1 --service-url grpc://a:1",
     ]
+
+
+def test_a_queued_run_whose_code_workers_may_not_import_is_warned_of(kneo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "kneo_test_own.py").write_text("def step(text): return text\n")
+    (tmp_path / "flow.yaml").write_text(OWN_CODE)
+    words = ("run", "flow.yaml", "-i", "hi", "--async", "--json")
+    result = kneo(*words)
+    assert (result.exit_code, json.loads(result.stdout)["status"]) == (0, "queued")
+    allow = "KNEO_SERV_IMPORT_ALLOW=kneo_grpc.examples,kneo_test_own"
+    assert result.stderr == (
+        f"warning: a worker imports kneo_test_own only when told so; start it with: {allow} "
+        "kneo worker\n"
+    )
+    monkeypatch.setenv("KNEO_SERV_IMPORT_ALLOW", "kneo_test_own")
+    assert kneo(*words).stderr == ""
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])

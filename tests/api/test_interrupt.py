@@ -1,0 +1,90 @@
+"""Ctrl-C in `kneo run`: a real process, here and before a real service."""
+
+import asyncio
+import json
+import signal
+import sys
+
+import pytest
+
+from tests.service import Service, create, data, failure, function_spec
+
+
+async def interrupted(folder, until, *words: str) -> tuple[int | None, str, str]:
+    """Run `kneo run` on a step that waits; interrupt it once until() holds."""
+    (folder / "flow.json").write_text(json.dumps(function_spec("gated")))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "kneo_grpc", "run", "flow.json", "--input", "hi", *words),
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(30):
+        while not await until():  # noqa: ASYNC110 # another process does it
+            await asyncio.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def kneo(folder, *words: str) -> dict:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "kneo_grpc", *words, "--json"),
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    return json.loads(out)
+
+
+async def test_a_service_is_asked_for_the_run_that_goes_on(service: Service, tmp_path) -> None:
+    async def under_way() -> bool:
+        return service.platform.legs.count == 1
+
+    url = f"unix:{tmp_path}/api.sock"
+    code, out, err = await interrupted(tmp_path, under_way, "--service-url", url)
+    (run,) = service.platform.legs.driven()
+    assert (code, out) == (130, "")
+    assert err.splitlines() == [
+        "Interrupted.",
+        f"{run} has begun, and the service goes on with it. Look at it, or end it, with:",
+        f"  kneo runs get {run} --service-url {url}",
+        f"  kneo runs cancel {run} --service-url {url}",
+    ]
+
+
+async def test_here_the_run_is_given_back_to_workers_at_once(tmp_path, code) -> None:
+    marker = tmp_path / "begun"
+    own = "import pathlib, time\ndef gated(text):\n"
+    own += f"    pathlib.Path({str(marker)!r}).touch()\n    time.sleep(60)\n"
+    (tmp_path / "kneo_test_code.py").write_text(own)
+
+    async def begun() -> bool:
+        return marker.exists()
+
+    status, out, err = await interrupted(tmp_path, begun)
+    (job,) = (await kneo(tmp_path, "queue", "list"))["jobs"]
+    assert (status, out) == (130, "")
+    first, second, *_ = err.splitlines()
+    assert first == "Interrupted."
+    assert second.startswith(f"{job['run_id']} has begun, and a worker goes on with it.")
+    assert job["state"] == "ready"
+    assert (await kneo(tmp_path, "runs", "get", job["run_id"]))["status"] == "running"
+
+
+@pytest.mark.parametrize("same", [True, False])
+async def test_a_key_in_use_tells_its_caller_which_run_it_stands_for(
+    service: Service, code, same
+) -> None:
+    header = (("idempotency-key", "k"),)
+    request = create(spec=function_spec("gated"))
+    first = asyncio.ensure_future(service.runs.CreateRun(request, metadata=header))
+    while service.platform.legs.count == 0:  # noqa: ASYNC110 # no signal tells of it
+        await asyncio.sleep(0.01)
+    (run,) = service.platform.legs.driven()
+    repeat = request if same else create("other", spec=function_spec("gated"))
+    _, error = await failure(service.runs.CreateRun(repeat, metadata=header))
+    reason = "idempotency_key_in_progress" if same else "idempotency_key_conflict"
+    assert (error["error"], error["run_id"]) == (reason, run)
+    code.GATE.set()
+    assert data(await first)["run_id"] == run
