@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from kneo_grpc.api.convert.fields import Limits
 from kneo_grpc.api.keys import ApiKeys, read_keys
@@ -75,7 +76,7 @@ def read_settings(source: Mapping[str, str]) -> Settings:
         list_items=reader.whole("KNEO_SERV_MAX_LIST_ITEMS", 100),
     )
     settings = Settings(
-        database_url=reader.text("KNEO_SERV_DATABASE_URL"),
+        database_url=reader.database_url("KNEO_SERV_DATABASE_URL"),
         state_path=Path(reader.text("KNEO_SERV_STATE_PATH", ".kneo/kneo_runs.sqlite")),
         spec_root=Path(reader.text("KNEO_SERV_SPEC_ROOT", ".")),
         project_config=reader.path("KNEO_PROJECT_CONFIG"),
@@ -124,6 +125,18 @@ class _Reader:
 
     def path(self, name: str) -> Path | None:
         return Path(self.text(name)) if self.text(name) else None
+
+    def database_url(self, name: str) -> str:
+        value = self.text(name)
+        try:
+            parts = urlsplit(value)
+            # Several hosts with ports are one address to the driver and none to this parser.
+            fits = parts.scheme in ("postgresql", "postgres") and ("," in value or parts.port != 0)
+        except ValueError:
+            fits = False
+        if value and not fits:
+            self._faults.append(f"{name} must look like postgresql://user:password@host:5432/name")
+        return value
 
     def words(self, name: str, default: str = "") -> tuple[str, ...]:
         words = (word.strip() for word in self.text(name, default).split(","))

@@ -8,6 +8,7 @@ import typer
 
 from kneo_grpc.cli import show
 from kneo_grpc.cli.session import told_failures
+from kneo_grpc.cli.spec_file import SpecFile
 from kneo_grpc.cli.spec_options import Environment, Overlays, SpecPath, chosen
 from kneo_grpc.cli.workspace import read_content
 from kneo_grpc.domain.errors import InvalidInput
@@ -108,7 +109,7 @@ def verify(
     from kneo_grpc.integrations.clock import SystemClock
     from kneo_grpc.spec.bundle import read_bundle, verify_bundle
 
-    with told_failures():
+    with told_failures(SpecFile(path)):
         bundle = read_bundle(read_content(path))
         keys = _verifying_keys(key_env, public_key or [])
         checked = verify_bundle(bundle, keys, now=SystemClock().now(), environment=env)

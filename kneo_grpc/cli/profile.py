@@ -86,18 +86,22 @@ def list_profiles(as_json: _AsJson = False, profiles_path: _ProfilesPath = None)
 
 @app.command("show")
 def show_profile(
-    name: Annotated[
-        str | None, typer.Option(help="Name of the profile; the active one when left out.")
+    named: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Name of the profile; the active one when left out."),
     ] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="The same.")] = None,
     as_json: _AsJson = False,
     profiles_path: _ProfilesPath = None,
 ) -> None:
     """Show a saved service; its key is not shown."""
+    if named is not None and name is not None and named != name:
+        raise typer.BadParameter("give the name once")
     with told_failures():
         profiles = Profiles.read(profiles_path)
-        chosen = name or profiles.active
+        chosen = named or name or profiles.active
         if chosen is None:
-            raise typer.BadParameter("no profile is active; give --name")
+            raise typer.BadParameter("no profile is active; give a name")
         _print(chosen, profiles.get(chosen), as_json)
 
 

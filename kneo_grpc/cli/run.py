@@ -116,8 +116,9 @@ def print_result(session: Session, result: show.Json) -> None:
         show.line(f"{run_id} completed", err=True)
     elif status in _WITHOUT_RESULT:
         error = result.get("error") or {}
+        place = f" at the step {error['step_id']}" if error.get("step_id") else ""
         show.fail_line(
-            f"{run_id} {status}: {error.get('message') or 'no reason given'} "
+            f"{run_id} {status}{place}: {error.get('message') or 'no reason given'} "
             f"({error.get('type') or status})"
         )
     else:

@@ -7,6 +7,8 @@ import typer
 from kneo_grpc.cli import show
 from kneo_grpc.cli.run import print_result
 from kneo_grpc.cli.session import Session, in_keyed_session, in_session
+from kneo_grpc.domain.run import STATUS_ALIASES, RunStatus
+from kneo_grpc.spec.spelling import closest
 
 app = typer.Typer(help="Look at runs, end them, and make them go on.", no_args_is_help=True)
 
@@ -21,12 +23,19 @@ _Offset = Annotated[int, typer.Option(min=0, max=10000, help="How many to pass o
 def list_runs(
     session: Session,
     status: Annotated[
-        str | None, typer.Option(help="Only runs of this status, such as blocked.")
+        str | None,
+        typer.Option(metavar="STATUS", help=f"Only runs of this status: {', '.join(RunStatus)}."),
     ] = None,
     limit: _Limit = 100,
     offset: _Offset = 0,
 ) -> None:
     """List runs, the one that changed last first."""
+    words = (*RunStatus, *STATUS_ALIASES)
+    if status is not None and status not in words:
+        meant = closest(status, words)
+        hint = f"did you mean {meant}? " if meant else ""
+        text = f"{status!r} is no status: {hint}there are {', '.join(words)}"
+        raise typer.BadParameter(text, param_hint="--status")
     query = _given(status=status, limit=limit, offset=offset)
     page = session.ask(lambda backend: backend.list_runs(query))
     if session.as_json:

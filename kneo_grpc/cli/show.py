@@ -104,7 +104,9 @@ def failure(error: KneoError, spec_file: SpecFile | None = None) -> None:
     if len(found) > 1 or not isinstance(error, ProjectConfigInvalid):
         # The message tells of a config's first fault, with its place.
         diagnostics(found, spec_file, err=True)
-    for fault in _objects(error.details.get("fields")):
+    faults = _objects(error.details.get("fields"))
+    # The message tells of the first one.
+    for fault in faults if len(faults) > 1 else ():
         line(f"  {fault.get('field')}: {fault.get('message')}", err=True)
     if error.details.get("required_scope"):
         line(f"  required scope: {error.details['required_scope']}", err=True)

@@ -46,11 +46,12 @@ STATUS_ALIASES: Mapping[str, RunStatus] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunError:
     """Why a run did not complete. type: exception class of the step or one of the contract's
-    words.
+    words; step_id: the step of the root workflow that failed, None where no step did.
     """
 
     type: str
     message: str
+    step_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -370,7 +370,7 @@ class _Machine(Turn):
         workflow = self.workflow_of("")
         self.change(
             status=RunStatus.FAILED,
-            error=RunError(type=error_type, message=message),
+            error=RunError(type=error_type, message=message, step_id=active.step_id),
             failed_step=active.step_id,
             failed_input=active.text,
             active={},

@@ -114,17 +114,19 @@ class Recovery:
 
         Raises NotFound, and RunStateConflict for a run that did not fail.
         """
-        change, _, _ = await self._continued(run_id, actor=caller.name)
+        change, _, _ = await self._continued(run_id, actor=caller.name, act="put back")
         change = queued(change)
         (outcome,) = await self._store.commit([change])
         if not outcome.applied:
-            raise _moved_on(await self._runs.get(run_id))
+            raise _moved_on(await self._runs.get(run_id), "put back")
         return numbered(change, outcome)
 
-    async def _continued(self, run_id: RunId, *, actor: str) -> tuple[Change, EngineDecision, Plan]:
+    async def _continued(
+        self, run_id: RunId, *, actor: str, act: str = "continued"
+    ) -> tuple[Change, EngineDecision, Plan]:
         run = await self._runs.get(run_id)
         if run.status is not RunStatus.FAILED:
-            raise _moved_on(run)
+            raise _moved_on(run, act)
         plan = await self._specs.plan(run.plan_digest)
         loaded = await self._store.load_state(run_id)
         if _pruned(run, loaded):
@@ -169,9 +171,17 @@ def _pruned(run: Run, loaded: LoadedState) -> bool:
     return bool(run.checkpoint_sequence) and not loaded.checkpoint_sequence
 
 
-def _moved_on(run: Run) -> RunStateConflict:
+_INSTEAD = {
+    RunStatus.QUEUED: "it is in the queue already",
+    RunStatus.RUNNING: "a process executes it, or takes it over when its lease has expired",
+    RunStatus.BLOCKED: "it goes on when its human task is decided",
+}
+
+
+def _moved_on(run: Run, act: str = "continued") -> RunStateConflict:
+    instead = _INSTEAD.get(run.status, "that is final")
     return RunStateConflict(
-        f"only a failed run can be continued; this one is {run.status.value}",
+        f"only a failed run can be {act}; {run.id} is {run.status.value}: {instead}",
         run_id=run.id,
         status=run.status.value,
     )

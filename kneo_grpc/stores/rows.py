@@ -40,7 +40,7 @@ def run_from_row(row: Row, instant: InstantDecoder) -> Run:
         pending=tuple(from_data(PendingRequest, item) for item in detail["pending"]),
         source=load_json(row["source"]),
         result=detail["result"],
-        error=None if error is None else RunError(type=error["type"], message=error["message"]),
+        error=None if error is None else from_data(RunError, error),
         event_sequence=row["event_sequence"],
         checkpoint_sequence=row["checkpoint_sequence"],
         created_at=present(instant(row["created_at"])),

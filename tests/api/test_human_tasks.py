@@ -133,3 +133,18 @@ async def test_a_task_shows_its_question_and_deadline(service) -> None:
     assert found.expires_time.ToMicroseconds() / 1e6 == pytest.approx(found.expires_at)
     listed = await service.tasks.ListHumanTasks(human_task_pb2.ListHumanTasksRequest(run_id=run_id))
     assert [item.id for item in listed.tasks] == [task]
+
+
+async def test_a_decision_without_the_questions_id_is_told_where_that_stands(service) -> None:
+    blocked = await service.runs.CreateRun(create(spec=human_spec()))
+    request = human_task_pb2.ResumeHumanTaskRequest(
+        continuation_id=blocked.continuation_id, decision="approved"
+    )
+    _, error = await failure(service.tasks.ResumeHumanTask(request))
+    assert error["http"] == 422
+    assert error["fields"] == [
+        {
+            "field": "request_id",
+            "message": "is required: the task shows it as pending_human_request_id",
+        }
+    ]

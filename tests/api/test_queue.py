@@ -345,3 +345,21 @@ async def keep_busy(service, spec) -> None:
             await service.runs.CreateRun(create(spec=spec))
 
     await asyncio.gather(*(call() for _ in range(6)))
+
+
+async def test_a_run_that_did_not_fail_is_not_put_back_and_told_what_becomes_of_it(service) -> None:
+    done = await service.runs.CreateRun(create(spec=human_spec()))
+    request = queue_pb2.RequeueRunRequest(run_id=done.run_id)
+    _, error = await failure(service.queue.RequeueRun(request))
+    assert error["error"] == "run_state_conflict"
+    assert error["message"] == (
+        f"only a failed run can be put back; {done.run_id} is blocked: "
+        "it goes on when its human task is decided"
+    )
+
+
+async def test_a_failed_run_names_the_step_that_failed(service) -> None:
+    result = data(await service.runs.CreateRun(create(spec=function_spec("note", "broken"))))
+    assert result["error"]["step_id"] == "broken"
+    run = data(await service.runs.GetRun(run_pb2.GetRunRequest(run_id=result["run_id"])))
+    assert run["error"] == result["error"]

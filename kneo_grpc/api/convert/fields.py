@@ -77,7 +77,9 @@ class Fields:
 
     def identifier(self, field: str, value: str) -> str:
         """Return an id: 1 to 128 printable characters."""
-        if not value or len(value) > 128 or not value.isprintable():
+        if not value:
+            self.fault(field, "is required")
+        elif len(value) > 128 or not value.isprintable():
             self.fault(field, "is not an id")
         return value
 

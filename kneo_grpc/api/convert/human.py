@@ -90,7 +90,10 @@ def decision_from_pb(
     """Return a decision and the task that it is about."""
     fields = Fields(limits)
     fields.identifier("continuation_id", request.continuation_id)
-    fields.identifier("request_id", request.request_id)
+    if request.request_id:
+        fields.identifier("request_id", request.request_id)
+    else:
+        fields.fault("request_id", "is required: the task shows it as pending_human_request_id")
     words = tuple(item.value for item in Decision)
     decision = fields.choice("decision", request.decision, words)
     content = request.content if request.HasField("content") else None

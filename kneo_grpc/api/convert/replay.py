@@ -71,7 +71,9 @@ def _item(checkpoint: Checkpoint) -> run_pb2.TimelineItem:
         current_step_id=state.get("current_step_id"),
         continuation_id=metadata.get("continuation_id"),
         pending_human_request_id=request.get("id") if isinstance(request, Mapping) else None,
-        error=run_result_pb2.RunError(type=error["type"], message=error["message"])
+        error=run_result_pb2.RunError(
+            type=error["type"], message=error["message"], step_id=error.get("step_id")
+        )
         if isinstance(error, Mapping)
         else None,
     )

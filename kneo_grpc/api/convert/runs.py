@@ -235,7 +235,7 @@ def _step_index(run: Run) -> int | None:
 def _error_to_pb(error: RunError | None) -> run_result_pb2.RunError | None:
     if error is None:
         return None
-    return run_result_pb2.RunError(type=error.type, message=error.message)
+    return run_result_pb2.RunError(type=error.type, message=error.message, step_id=error.step_id)
 
 
 def _page_facts(found: Page[Any], page: PageRequest) -> dict[str, Any]:

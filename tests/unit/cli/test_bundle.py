@@ -179,3 +179,12 @@ def test_where_the_project_demands_one_nothing_else_runs(kneo, backend, folder: 
     assert backend.calls == []
     sign(kneo)
     assert kneo("run", "b.json", "-i", "x").exit_code == 0
+
+
+def test_what_is_no_bundle_is_told_with_the_files_name(kneo, tmp_path):
+    path = tmp_path / "b.json"
+    path.write_text("hm")
+    result = kneo("spec", "bundle", "verify", str(path))
+    assert result.exit_code == 1
+    assert "spec:" not in result.stderr
+    assert f"{path}: error E_BUNDLE the bundle is not JSON" in result.stderr

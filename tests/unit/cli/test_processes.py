@@ -7,6 +7,7 @@ import types
 import pytest
 
 import kneo_grpc
+from kneo_grpc.app.settings import read_settings
 from kneo_grpc.domain.errors import StartRefused
 
 
@@ -78,6 +79,27 @@ def test_a_service_that_refuses_to_start_says_why(kneo, stand_in):
     result = kneo("service", "serve", "--host", "0.0.0.0")
     assert result.exit_code == 1
     assert result.stderr == "error: keys are wanted beyond loopback (start_refused)\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("mysql://me:hunter2@db/kneo", True),
+        ("postgresql://me:hunter2@db:port/kneo", True),
+        ("me:hunter2@db", True),
+        ("postgresql://me:hunter2@db:5432/kneo", False),
+        ("postgres:///kneo?host=/run/postgresql", False),
+        ("postgresql://a:1,b:2/kneo", False),
+    ],
+)
+def test_a_database_url_that_is_none_is_told_with_the_other_faults(url, told):
+    source = {"KNEO_SERV_DATABASE_URL": url, "KNEO_SERV_MAX_QUEUE_DEPTH": "many"}
+    with pytest.raises(StartRefused) as refused:
+        read_settings(source)
+    text = "KNEO_SERV_DATABASE_URL must look like postgresql://user:password@host:5432/name; "
+    faults = refused.value.message
+    assert (text in faults, "hunter2" in faults) == (told, False)
+    assert "KNEO_SERV_MAX_QUEUE_DEPTH must be a whole number" in faults
 
 
 def test_a_certificate_without_its_key_is_wrong_usage(kneo, stand_in, tmp_path):

@@ -152,3 +152,14 @@ def test_what_no_command_could_use_is_not_saved(kneo, tmp_path: Path, words) -> 
     assert result.exit_code == 1
     assert result.stderr.startswith("error: ") and len(result.stderr.splitlines()) == 1
     assert not (tmp_path / "own" / "profiles.json").exists()
+
+
+def test_a_profile_is_shown_by_its_name_as_word_or_as_option(kneo):
+    for name in ("a", "b"):
+        kneo("config", "profile", "set", name, "--service-url", f"http://{name}:1")
+    shown = [
+        json.loads(kneo("config", "profile", "show", *words, "--json").stdout)["name"]
+        for words in (("a",), ("--name", "a"), ("a", "--name", "a"), ())
+    ]
+    assert shown == ["a", "a", "a", "b"]
+    assert kneo("config", "profile", "show", "a", "--name", "b").exit_code == 2

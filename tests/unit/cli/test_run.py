@@ -223,3 +223,11 @@ def test_wrong_usage_exits_with_2(kneo, backend, spec_path, words):
     result = kneo(*(word.format(spec=spec_path) for word in words))
     assert result.exit_code == 2
     assert backend.calls == []
+
+
+def test_a_failed_run_names_the_step_that_failed(kneo, backend, spec_path):
+    error = {"type": "ValueError", "message": "the shop is closed", "step_id": "buy"}
+    backend.answers["create_run"] = {**FAILED, "error": error}
+    result = kneo("run", str(spec_path), "-i", "hi")
+    line = "error: run_1 failed at the step buy: the shop is closed (ValueError)\n"
+    assert result.stderr == line

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kneo_grpc.domain.errors import InvalidInput, NotFound, RunStateConflict
+from kneo_grpc.domain.errors import FieldsInvalid, InvalidInput, NotFound, RunStateConflict
 
 RUN = {
     "id": "run_1",
@@ -197,12 +197,13 @@ def test_a_history_of_a_run_that_ended_well_offers_nothing(kneo, backend):
 
 def test_a_run_that_cannot_be_continued_is_told(kneo, backend):
     backend.answers["continue_run"] = RunStateConflict(
-        "only a failed run can be continued; this one is completed", status="completed"
+        "only a failed run can be continued; run_1 is completed: that is final", status="completed"
     )
     result = kneo("runs", "continue", "run_1", "--json")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
-        "error: only a failed run can be continued; this one is completed (run_state_conflict)\n"
+        "error: only a failed run can be continued; run_1 is completed: that is final "
+        "(run_state_conflict)\n"
     )
 
 
@@ -266,3 +267,25 @@ def test_filters_reach_the_backend(kneo, filled):
 def test_wrong_usage_exits_with_2(kneo, filled, words):
     assert kneo("runs", *words).exit_code == 2
     assert filled.calls == []
+
+
+def test_a_status_that_there_is_not_is_wrong_usage_and_told_once(kneo, backend):
+    result = kneo("runs", "list", "--status", "blokced")
+    assert result.exit_code == 2
+    words = "'blokced' is no status: did you mean blocked? there are queued, running, blocked,"
+    assert result.stderr.count(words) == 1
+    assert backend.calls == []
+    backend.answers["list_runs"] = {"runs": [], "total": 0}
+    assert kneo("runs", "list", "--status", "paused").exit_code == 0
+
+
+def test_a_single_field_fault_is_told_in_one_line(kneo, backend):
+    backend.answers["list_runs"] = FieldsInvalid([("limit", "must be between 1 and 1000")])
+    result = kneo("runs", "list")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "error: limit: must be between 1 and 1000 (validation_error)\n",
+    )
+    faults = [("limit", "must be between 1 and 1000"), ("sort_by", "is unknown")]
+    backend.answers["list_runs"] = FieldsInvalid(faults)
+    assert len(kneo("runs", "list").stderr.splitlines()) == 3

@@ -66,9 +66,11 @@ class RunResult(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., status: _Optional[str] = ..., output_text: _Optional[str] = ..., human_intervention_required: _Optional[bool] = ..., continuation_id: _Optional[str] = ..., continuation_ids: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., error: _Optional[_Union[RunError, _Mapping]] = ...) -> None: ...
 
 class RunError(_message.Message):
-    __slots__ = ("type", "message")
+    __slots__ = ("type", "message", "step_id")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
     type: str
     message: str
-    def __init__(self, type: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+    step_id: str
+    def __init__(self, type: _Optional[str] = ..., message: _Optional[str] = ..., step_id: _Optional[str] = ...) -> None: ...
