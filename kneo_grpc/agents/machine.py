@@ -5,11 +5,11 @@ no tool.
 plan-act: a planning call without tools first, then as react.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kneo_grpc.domain.plan import AgentPlan
+from kneo_grpc.domain.plan import AgentPlan, SkillPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +92,12 @@ AgentEvent = ModelReplied | ToolReturned
 AgentCommand = CallModel | CallTool | AgentDone
 
 
-def begin(agent: AgentPlan, text: str) -> tuple[AgentState, tuple[AgentCommand, ...]]:
-    """Start an agent's step on a user's text."""
-    system = (Message(role="system", content=agent.system_prompt),) if agent.system_prompt else ()
+def begin(
+    agent: AgentPlan, text: str, skills: Sequence[SkillPlan] = ()
+) -> tuple[AgentState, tuple[AgentCommand, ...]]:
+    """Start an agent's step on a user's text. skills: those of the agent, in order."""
+    prompt = _prompt(agent, skills) if skills else agent.system_prompt
+    system = (Message(role="system", content=prompt),) if prompt else ()
     planning = agent.strategy == "plan-act"
     state = AgentState(messages=(*system, Message(role="user", content=text)), planning=planning)
     return state, (_ask(agent, state),)
@@ -125,6 +128,15 @@ def advance(
         CallTool(call=call, index=before + number) for number, call in enumerate(event.tool_calls)
     )
     return state, calls
+
+
+def _prompt(agent: AgentPlan, skills: Sequence[SkillPlan]) -> str:
+    """Return the system prompt with the instructions of the skills behind it."""
+    parts = [agent.system_prompt] if agent.system_prompt else []
+    for skill in skills:
+        about = f"\n{skill.description}" if skill.description else ""
+        parts.append(f"## Skill: {skill.name}{about}\n\n{skill.text}")
+    return "\n\n".join(parts)
 
 
 def _tool_returned(

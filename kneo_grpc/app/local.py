@@ -228,12 +228,14 @@ async def open_local(
     state_path: Path | None = None,
     *,
     spec_root: Path | None = None,
+    skill_root: Path | None = None,
     idempotency_key: str | None = None,
 ) -> AsyncIterator[LocalPlatform]:
     """Open the platform on this folder's SQLite file, or on what the environment names.
 
     spec_root: folder that spec paths are confined to; the file system's root when None, because the
-    caller's own files are the caller's to read. idempotency_key: of the calls that take one. The
+    caller's own files are the caller's to read. skill_root: folder of skills, the current one when
+    None. idempotency_key: of the calls that take one. The
     project folder's own modules may be imported.
     """
     settings = read_settings(environment())
@@ -242,6 +244,7 @@ async def open_local(
         settings,
         state_path=state_path or settings.state_path,
         spec_root=spec_root or Path(Path.cwd().anchor),
+        skill_root=skill_root or Path.cwd(),
         # The command line puts specs together itself, with the project it finds from this folder.
         project_config=None,
         import_allow=("*",),

@@ -26,11 +26,15 @@ EXAMPLES = "kneo_grpc.examples"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the operator decided. Every field names its variable in docs/environment.md."""
+    """What the operator decided. Every field names its variable in docs/environment.md.
+
+    skill_root: the folder of skills where it is not the spec root, as on the command line.
+    """
 
     database_url: str = ""
     state_path: Path = Path(".kneo/kneo_runs.sqlite")
     spec_root: Path = Path()
+    skill_root: Path | None = None
     project_config: Path | None = None
     environment: str | None = None
     environments: tuple[str, ...] = ()

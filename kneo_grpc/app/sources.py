@@ -25,6 +25,11 @@ def build_sources(settings: Settings, clock: Clock) -> SpecSources:
     return SpecSources(_files(settings), clock, chosen)
 
 
+def skill_files(settings: Settings) -> ConfinedFiles:
+    """Return the folder that skills are read from."""
+    return ConfinedFiles(settings.skill_root or settings.spec_root, examples=examples_folder())
+
+
 def retention_settings(settings: Settings) -> RetentionSettings:
     """Return the operator's retention, and the project's where the operator says nothing.
 

@@ -17,7 +17,7 @@ from kneo_grpc.api.runs import RunServicer
 from kneo_grpc.api.server import Servicers
 from kneo_grpc.api.specs import SpecServicer
 from kneo_grpc.app.settings import EXAMPLES, Settings
-from kneo_grpc.app.sources import build_sources, retention_settings
+from kneo_grpc.app.sources import build_sources, retention_settings, skill_files
 from kneo_grpc.domain.errors import StoreUnavailable
 from kneo_grpc.examples.tools import TOOLS
 from kneo_grpc.integrations.clock import SystemClock
@@ -36,6 +36,7 @@ from kneo_grpc.platform.recovery import Recovery
 from kneo_grpc.platform.replay import Replays
 from kneo_grpc.platform.retention import Retention
 from kneo_grpc.platform.runs import Runs, RunSettings
+from kneo_grpc.platform.skill_texts import SkillTexts
 from kneo_grpc.platform.skills import Skills
 from kneo_grpc.platform.spec_views import SpecViews
 from kneo_grpc.platform.specs import Specs
@@ -259,6 +260,7 @@ def _build_base(
         code=code,
         sources=build_sources(settings, clock),
         providers=frozenset(models.names()),
+        skills=SkillTexts(skill_files(settings)),
     )
     legs = Legs(
         store=store,

@@ -187,14 +187,15 @@ def _local_options(workspace: Workspace) -> dict[str, Any]:
     # The project's own steps and tools lie in its folder, wherever in it the command is given.
     if str(workspace.folder) not in sys.path:
         sys.path.insert(0, str(workspace.folder))
+    options: dict[str, Any] = {"skill_root": workspace.folder}
     if variables().get("KNEO_SERV_STATE_PATH", "").strip():
-        return {}
+        return options
     path = workspace.path("state_path")
     if not workspace.project.config.local.create_missing_dirs and not path.parent.is_dir():
         raise InvalidInput(
             f"there is no folder {path.parent}, and local.create_missing_dirs is off"
         )
-    return {"state_path": path}
+    return {**options, "state_path": path}
 
 
 def _timeout_seconds(session: Session, address: str) -> float:

@@ -25,6 +25,14 @@ def run(
     ] = "workflow",
     env: Environment = None,
     overlay: Overlays = None,
+    add_skill: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A skill of the spec to give to its agents."),
+    ] = None,
+    disable_skill: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A skill of the spec to take from its agents."),
+    ] = None,
     session_id: Annotated[
         str | None, typer.Option(metavar="ID", help="Groups runs of one conversation.")
     ] = None,
@@ -54,6 +62,7 @@ def run(
             "input": input_text,
             **spec,
             "target": target,
+            "skills": _skills(add_skill, disable_skill),
             "session_id": session_id,
             "async_mode": True if queued else None,
             "timeout_seconds": timeout_seconds,
@@ -70,6 +79,10 @@ def run(
 
         result = session.ask(create, doing=f"Running {spec_file}")
     print_result(session, result)
+
+
+def _skills(add: list[str] | None, disable: list[str] | None) -> show.Json | None:
+    return {"add": add or [], "disable": disable or []} if add or disable else None
 
 
 async def _check(backend: Backend, spec: show.Json, spec_file: SpecFile) -> None:

@@ -228,11 +228,14 @@ class McpServerPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkillPlan:
-    """Instructions that agents share. source: path below the folder of specs."""
+    """Instructions that agents share. source: path below the folder of specs, where the text was
+    read when the plan was made; text: empty while no agent has the skill.
+    """
 
     name: str
     source: str
     description: str | None = None
+    text: str = field(default="", metadata=_LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

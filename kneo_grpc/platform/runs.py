@@ -32,6 +32,7 @@ from kneo_grpc.platform.legs import Legs
 from kneo_grpc.platform.specs import CompiledSpec, Specs, SpecSource
 from kneo_grpc.ports.clock import Clock, IdSource
 from kneo_grpc.ports.store import Page, PageRequest, RunFilter, Store
+from kneo_grpc.spec.skill_overlay import SkillOverlay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,6 +277,10 @@ class Runs:
         )
 
 
+def _skills_data(skills: SkillOverlay | None) -> dict[str, list[str]] | None:
+    return {"add": [*skills.add], "disable": [*skills.disable]} if skills else None
+
+
 def _request_data(command: CreateRun) -> dict[str, Any]:
     """What the caller asked for, without what was left out."""
     data = {
@@ -286,6 +291,7 @@ def _request_data(command: CreateRun) -> dict[str, Any]:
         "environment": command.environment,
         "overrides": command.source.overrides,
         "overlays": list(command.source.overlays),
+        "skills_overlay": _skills_data(command.source.skills),
         "bundle": command.source.bundle,
         "session_id": command.session_id,
         "caller_metadata": command.metadata,

@@ -14,7 +14,10 @@ from kneo_grpc.spec.load import load_text
 
 SKILL_SORT_KEYS = frozenset({"name", "path"})
 TEXT_CHARS_MAX = 1_024
-_INSTRUCTIONS = ("SKILL.md", "skill.md")
+INSTRUCTIONS = ("SKILL.md", "skill.md", "README.md")
+"""Where a skill's folder has its instructions; the first that is there is taken."""
+
+_INSTRUCTIONS = INSTRUCTIONS[:2]  # a README.md alone does not make a folder a skill
 _METADATA = ("skill.yaml", "skill.yml", "skill.json")
 _FRONT_MATTER = re.compile(rb"\A---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 
@@ -109,6 +112,13 @@ class Skills:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 return None
             return file.read(self._limits.bytes_read)
+
+
+def instructions(content: bytes) -> str:
+    """Return what a skill's file tells a model: all but its front matter. Raises
+    UnicodeDecodeError.
+    """
+    return _FRONT_MATTER.sub(b"", content, count=1).decode().strip()
 
 
 def _visible(name: str) -> bool:

@@ -25,6 +25,7 @@ from kneo_grpc.spec.environments import choose_environment, policy_of, resolve
 from kneo_grpc.spec.findings import refusal
 from kneo_grpc.spec.load import load_object, load_text
 from kneo_grpc.spec.project import Project, config_fault, read_project
+from kneo_grpc.spec.skill_overlay import SkillOverlay, with_skills
 
 FILES_BYTES_MAX = 1024 * 1024
 """Of a spec file and its overlays together."""
@@ -37,8 +38,8 @@ class SpecSource:
     """Where a spec comes from. bundle (a signed one) stands alone; spec wins over spec_path.
 
     overlays: paths of specs merged over it in order, after those of the project; environment: whose
-    defaults fill what is left out and whose policy must hold; overrides are merged last. A spec or
-    a file that is a bundle is taken as one.
+    defaults fill what is left out and whose policy must hold; overrides are merged last, and
+    skills go to the agents of the result. A spec or a file that is a bundle is taken as one.
     """
 
     spec_path: str | None = None
@@ -47,6 +48,7 @@ class SpecSource:
     environment: str | None = None
     overlays: tuple[str, ...] = ()
     bundle: Mapping[str, Any] | None = None
+    skills: SkillOverlay | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,7 @@ class Material:
     project: Project | None
     environment: str
     signed: bool
+    skills: SkillOverlay | None = None
 
     @property
     def policy(self) -> EnvironmentPolicy | None:
@@ -89,13 +92,14 @@ class Material:
             base = load_object(self.base)
         if self.signed:
             return base
-        return resolve(
+        document = resolve(
             base,
             overlays=[load_text(file.content, name=file.name) for file in self.overlays],
             project=self.project,
             environment=self.environment,
             overrides=load_object(self.overrides) if self.overrides else None,
         )
+        return document if self.skills is None else with_skills(document, self.skills)
 
 
 class SpecSources:
@@ -169,17 +173,20 @@ class SpecSources:
         base = self._base(source, folders)
         bundle = base if isinstance(base, _Bundle) else _bundle_in(base)
         if bundle is not None:
-            if source.overlays or source.overrides:
-                raise InvalidInput("a bundle stands alone: it takes no overlays and no overrides")
+            if source.overlays or source.overrides or source.skills:
+                text = "a bundle stands alone: it takes no overlays, overrides or skills"
+                raise InvalidInput(text)
             now = self._clock.now()
             spec = verified_spec(
                 bundle.data, self._settings.keys, now=now, environment=place.environment
             )
-            return _material(place, spec, (), None, signed=True)
+            return _material(place, spec, (), None, None, signed=True)
         assert not isinstance(base, _Bundle)
         overlays = [*self._project_overlays(place, folders)]
         overlays += [self._files.read(name, folders) for name in source.overlays]
-        return _material(place, base, tuple(overlays), source.overrides, signed=False)
+        return _material(
+            place, base, tuple(overlays), source.overrides, source.skills, signed=False
+        )
 
     def _project(self) -> tuple[bytes, Project | None]:
         """Return the config as it is now; it is parsed again only when it has changed."""
@@ -247,6 +254,7 @@ def _material(
     base: SourceFile | Mapping[str, Any],
     overlays: tuple[SourceFile, ...],
     overrides: Mapping[str, Any] | None,
+    skills: SkillOverlay | None,
     *,
     signed: bool,
 ) -> Material:
@@ -256,7 +264,9 @@ def _material(
     data = None if isinstance(base, SourceFile) else base
     # Without a project the environment changes nothing.
     environment = place.environment if place.project else None
-    head = [data, overrides, environment, signed, [file.name for file in files]]
+    head: list[Any] = [data, overrides, environment, signed, [file.name for file in files]]
+    if skills is not None:
+        head.append([skills.add, skills.disable])
     parts = [json.dumps(head, sort_keys=True, default=repr).encode(), place.config]
     digest = hashlib.sha256()
     for part in (*parts, *(file.content for file in files)):
@@ -269,6 +279,7 @@ def _material(
         project=place.project,
         environment=place.environment,
         signed=signed,
+        skills=skills,
     )
 
 

@@ -3,22 +3,23 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kneo_grpc.domain.diagnostic import Diagnostic, Severity
 from kneo_grpc.domain.errors import EnvironmentPolicyBlocked, NotFound, SpecInvalid
 from kneo_grpc.domain.ids import PlanDigest
 from kneo_grpc.domain.plan import Plan, ToolPlan, decode_plan, encode_plan
+from kneo_grpc.platform.skill_texts import SkillTexts, sources_of, with_texts
 from kneo_grpc.platform.spec_sources import Material, SpecSource, SpecSources
 from kneo_grpc.ports.code import Code, CodeMissing, CodeNotAllowed
 from kneo_grpc.ports.store import Store
 from kneo_grpc.spec import compile as compiler
 from kneo_grpc.spec.document import Document
 from kneo_grpc.spec.environment_policy import agent_findings, policy_findings
-from kneo_grpc.spec.findings import diagnostic_data
+from kneo_grpc.spec.findings import Findings, diagnostic_data, spec_invalid
 from kneo_grpc.spec.model import Spec
-from kneo_grpc.spec.names import Known
+from kneo_grpc.spec.names import Known, agents
 from kneo_grpc.spec.validate import examine
 
 __all__ = ["CompiledSpec", "SpecSource", "Specs", "implementations"]
@@ -27,7 +28,8 @@ __all__ = ["CompiledSpec", "SpecSource", "Specs", "implementations"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledSpec:
     """A plan ready to run. content: its canonical JSON; environment: the one it was compiled for;
-    against_agent: what that one's policy has against a run of the root agent alone.
+    against_agent: what that one's policy has against a run of the root agent alone; skills: where
+    the texts of those in use were read, by name.
     """
 
     plan: Plan
@@ -35,6 +37,7 @@ class CompiledSpec:
     content: bytes
     environment: str
     against_agent: tuple[Diagnostic, ...] = ()
+    skills: Mapping[str, str] = field(default_factory=dict)
 
     def check_target(self, target: str) -> None:
         """Raise EnvironmentPolicyBlocked where the environment's policy forbids the target."""
@@ -54,12 +57,14 @@ class Specs:
         code: Code,
         sources: SpecSources,
         providers: Collection[str],
+        skills: SkillTexts,
         plans_max: int = 256,
     ) -> None:
         self._store = store
         self._code = code
         self._sources = sources
         self._providers = providers
+        self._skills = skills
         self._plans_max = plans_max
         self._reading: dict[object, asyncio.Task[Material]] = {}
         self._compiled: OrderedDict[str, CompiledSpec] = OrderedDict()
@@ -88,7 +93,9 @@ class Specs:
         """
         material = self._sources.gather_known(source) or await self._gather(source)
         known = self._compiled.get(material.key)
-        if known is not None:
+        if known is not None and (
+            not known.skills or await asyncio.to_thread(self._skills_are_those_of, known)
+        ):
             self._compiled.move_to_end(material.key)
             return known
         compiled = await asyncio.to_thread(self._compile, material)
@@ -103,7 +110,7 @@ class Specs:
         """
         if source.spec is not None or source.bundle is not None or source.overrides:
             return await asyncio.to_thread(self._sources.gather, source)
-        key = (source.spec_path, source.environment, source.overlays)
+        key = (source.spec_path, source.environment, source.overlays, source.skills)
         reading = self._reading.get(key)
         if reading is None:
             reading = asyncio.create_task(asyncio.to_thread(self._sources.gather, source))
@@ -138,6 +145,10 @@ class Specs:
         except SpecInvalid as error:
             return [_diagnostic(item) for item in error.details["diagnostics"]]
         spec, diagnostics = examine(document, self.known())
+        if spec is not None:
+            used = {name for _, agent in agents(spec) for name in agent.skills}
+            sources = {name: skill.source for name, skill in spec.skills.items() if name in used}
+            diagnostics += _skill_findings(document, self._skills.read(sources)[1])
         return [*_policy_findings(material, document, spec, diagnostics), *diagnostics]
 
     def _compile(self, material: Material) -> CompiledSpec:
@@ -154,6 +165,12 @@ class Specs:
                 raise _blocked(material.environment, found)
             against_agent = agent_findings(material.policy, material.environment, document)
         self._find_code(plan)
+        skills = sources_of(plan)
+        if skills:
+            texts, faults = self._skills.read(skills)
+            if faults:
+                raise spec_invalid(_skill_findings(document, faults))
+            plan = with_texts(plan, texts)
         digest, content = encode_plan(plan)
         return CompiledSpec(
             plan=plan,
@@ -161,7 +178,13 @@ class Specs:
             content=content,
             environment=material.environment,
             against_agent=tuple(against_agent),
+            skills=skills,
         )
+
+    def _skills_are_those_of(self, compiled: CompiledSpec) -> bool:
+        """Tell whether the files of a compiled spec's skills are what they were."""
+        texts, _ = self._skills.read(compiled.skills)
+        return all(compiled.plan.skills[name].text == texts.get(name) for name in compiled.skills)
 
     def _known_tools(self) -> Mapping[str, ToolPlan]:
         """Return the registered tools; a plan that uses one holds its definition."""
@@ -222,6 +245,13 @@ def _policy_findings(
         diagnostics,
         signed=material.signed,
     )
+
+
+def _skill_findings(document: Document, faults: Mapping[str, str]) -> list[Diagnostic]:
+    findings = Findings(document)
+    for name, text in faults.items():
+        findings.error("E_SKILL_SOURCE", ("skills", name, "source"), text)
+    return findings.ordered()
 
 
 def _blocked(environment: str, found: list[Diagnostic]) -> EnvironmentPolicyBlocked:

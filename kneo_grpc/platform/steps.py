@@ -69,7 +69,8 @@ class StepExecutor:
     async def _agent(
         self, agent: AgentPlan, plan: Plan, call: "_Call", notes: list[Note]
     ) -> StepCompleted | StepFailed:
-        state, commands = agents.begin(agent, call.command.text)
+        skills = [plan.skills[name] for name in agent.skills]
+        state, commands = agents.begin(agent, call.command.text, skills)
         while True:
             events: list[agents.AgentEvent] = []
             for wish in commands:

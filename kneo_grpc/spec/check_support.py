@@ -64,7 +64,7 @@ def _check_agent(path: Path, agent: Agent, known: Known, findings: Findings) -> 
             findings.error("E_RUNTIME_MODE_UNSUPPORTED", here, text, "use `bridge`")
         if runtime.bridge_provider is not None:
             _ignored((*path, "runtime_preferences", "bridge_provider"), findings)
-    for field in ("memory", "skills", "as_agent"):
+    for field in ("memory", "as_agent"):
         if getattr(agent, field):
             _unsupported((*path, field), f"`{field}`", findings)
     if agent.guardrails is not None:

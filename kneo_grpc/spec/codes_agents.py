@@ -57,6 +57,10 @@ AGENTS: dict[str, tuple[str, str]] = {
         "An agent has a skill that is not declared under `skills`.",
         "Declare it, or correct the name.",
     ),
+    "E_SKILL_SOURCE": (
+        "The file or folder of a skill that an agent has cannot be read below the spec root.",
+        "Correct `source`: a text file, or a folder with a SKILL.md, of at most 64 KiB.",
+    ),
     "E_AS_AGENT_UNKNOWN_WORKFLOW": (
         "`as_agent` names a workflow that `components.workflows` does not have.",
         "Declare it, or correct the name.",

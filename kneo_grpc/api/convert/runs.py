@@ -1,6 +1,7 @@
 """Runs, their results, lists and histories."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +28,7 @@ from kneo_grpc.ports.store import (
     PageRequest,
     RunFilter,
 )
+from kneo_grpc.spec.skill_overlay import SkillOverlay
 
 TIMEOUT_SECONDS_MAX = 31_536_000
 
@@ -42,11 +44,12 @@ def create_from_pb(
     if seconds is not None and not 1 <= seconds <= TIMEOUT_SECONDS_MAX:
         fields.fault("timeout_seconds", f"must be between 1 and {TIMEOUT_SECONDS_MAX}")
         seconds = None
-    if request.skills.add or request.skills.disable:
-        fields.fault("skills", "comes in a later release")
+    source = source_fields(request, fields)
+    if request.HasField("skills"):
+        source = replace(source, skills=_skills(request.skills, fields))
     command = CreateRun(
         input=fields.text("input", request.input, limits.input_chars),
-        source=source_fields(request, fields),
+        source=source,
         target=fields.choice("target", request.target, ("workflow", "agent"), "workflow"),
         environment=fields.optional_text(request, "environment"),
         session_id=fields.optional_text(request, "session_id"),
@@ -58,6 +61,14 @@ def create_from_pb(
     )
     fields.check()
     return command
+
+
+def _skills(overlay: run_result_pb2.SkillsOverlay, fields: Fields) -> SkillOverlay | None:
+    found = SkillOverlay(
+        add=fields.texts("skills.add", overlay.add),
+        disable=fields.texts("skills.disable", overlay.disable),
+    )
+    return found if found.add or found.disable else None
 
 
 def run_id_from_pb(value: str, limits: Limits) -> RunId:

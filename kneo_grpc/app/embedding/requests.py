@@ -39,13 +39,15 @@ class GraphOptions(SpecOptions, total=False):
 
 class RunOptions(SpecOptions, total=False):
     """target: `workflow` (which falls back to the root agent) or `agent`. session_id: groups runs.
-    metadata: kept with the run. timeout_seconds: from now to the run's deadline, after which it is
-    `timed_out`. idempotency_key: a second call with it starts nothing.
+    metadata: kept with the run. skills: `add` and `disable`, names of skills that the run's agents
+    have more or less than the spec says. timeout_seconds: from now to the run's deadline, after
+    which it is `timed_out`. idempotency_key: a second call with it starts nothing.
     """
 
     target: str
     session_id: str | None
     metadata: Mapping[str, Any] | None
+    skills: Mapping[str, Sequence[str]] | None
     timeout_seconds: int | None
     idempotency_key: str | None
 
@@ -101,7 +103,7 @@ def spec_body(spec: Spec, options: Mapping[str, Any], shape: type = SpecOptions)
         if isinstance(body["overlays"], (str, Path)):
             raise InvalidInput("overlays is a list of paths, not one path")
         body["overlays"] = [str(path) for path in body["overlays"]]
-    for field in ("overrides", "metadata"):
+    for field in ("overrides", "metadata", "skills"):
         if isinstance(body.get(field), Mapping):
             body[field] = dict(body[field])
     if isinstance(spec, Mapping):

@@ -427,3 +427,17 @@ def test_the_agent_alone_does_not_get_around_a_demanded_person(kneo, project: Pa
     assert result.exit_code == 1
     assert "the target `agent` passes the workflow by" in result.stderr
     assert "(environment_policy_blocked)" in result.stderr
+
+
+def test_skills_lie_in_the_projects_folder_wherever_the_command_is_given(
+    kneo, project: Path, monkeypatch
+) -> None:
+    (project / "tone.md").write_text("Speak softly.")
+    spec = "version: v1\nagent: {name: a}\nskills: {tone: {source: tone.md}}\n"
+    (project / "skilled.yaml").write_text(spec)
+    monkeypatch.chdir(project / "specs")
+    words = ("run", "skilled.yaml", "--input", "x", "--env", "test")
+    assert kneo(*words, "--add-skill", "tone").exit_code == 0
+    assert "declares no skill `tnoe`" in kneo(*words, "--disable-skill", "tnoe").stderr
+    (project / "tone.md").unlink()
+    assert "there is no skill tone.md" in kneo(*words, "--add-skill", "tone").stderr

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from kneo_grpc.app.settings import Settings, read_settings
-from kneo_grpc.app.sources import build_sources, retention_settings
+from kneo_grpc.app.sources import build_sources, retention_settings, skill_files
 from kneo_grpc.domain.errors import (
     EnvironmentPolicyBlocked,
     InvalidInput,
@@ -21,6 +21,7 @@ from kneo_grpc.domain.errors import (
 )
 from kneo_grpc.integrations.code import CodeRegistry
 from kneo_grpc.platform import specs as specs_module
+from kneo_grpc.platform.skill_texts import SkillTexts
 from kneo_grpc.platform.specs import Specs, SpecSource
 from kneo_grpc.ports.upkeep import Kept
 from kneo_grpc.spec.bundle import HmacKey, sign_spec
@@ -39,7 +40,11 @@ class House:
         chosen = Settings(spec_root=root, **settings)
         self.sources = build_sources(chosen, self.clock)
         self.specs = Specs(
-            store=None, code=CodeRegistry(()), sources=self.sources, providers={"dummy"}
+            store=None,
+            code=CodeRegistry(()),
+            sources=self.sources,
+            providers={"dummy"},
+            skills=SkillTexts(skill_files(chosen)),
         )
 
     def write(self, name: str, content) -> None:

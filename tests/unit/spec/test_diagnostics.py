@@ -41,7 +41,12 @@ CHAPTERS_OF_SPECS = (
     "This release",
 )
 # Policy reports give the first; the platform, which knows what may be imported, the other two.
-ELSEWHERE = {"I_HUMAN_REVIEW_CONFIGURED", "E_IMPORT_NOT_ALLOWED", "E_IMPORT_MISSING"}
+ELSEWHERE = {
+    "I_HUMAN_REVIEW_CONFIGURED",
+    "E_IMPORT_NOT_ALLOWED",
+    "E_IMPORT_MISSING",
+    "E_SKILL_SOURCE",
+}
 
 
 def expected(text: str) -> list[tuple[str, int]]:

@@ -96,8 +96,9 @@ class RunServiceServicer:
         """CreateRun executes a spec and answers when the run ended, waits for a person, or the server's waiting time is over; the
         run then goes on. The run is committed before anything of it executes. Scope runs:write.
         Idempotent under the header idempotency-key. HTTP 200 when the run ended, 202 while it goes on or waits.
-        Errors before the run exists: invalid_request, spec_invalid, spec_path_confined, validation_error,
-        payload_too_large, idempotency_key_conflict, idempotency_key_in_progress, queue_full, store_unavailable.
+        Errors before the run exists: invalid_request, spec_invalid, spec_path_confined, project_config_invalid,
+        environment_unknown, environment_policy_blocked, validation_error, payload_too_large, idempotency_key_conflict,
+        idempotency_key_in_progress, queue_full, store_unavailable.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

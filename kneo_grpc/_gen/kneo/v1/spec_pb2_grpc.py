@@ -79,7 +79,7 @@ class SpecServiceServicer:
 
     def ValidateSpec(self, request, context):
         """ValidateSpec checks a spec and returns every finding; nothing is stored. Scope specs:read.
-        Errors: invalid_request, spec_path_confined, project_config_invalid, environment_policy_blocked, validation_error,
+        Errors: invalid_request, spec_path_confined, project_config_invalid, environment_unknown, environment_policy_blocked, validation_error,
         payload_too_large.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -89,7 +89,7 @@ class SpecServiceServicer:
     def CompileSpec(self, request, context):
         """CompileSpec checks a spec, and that this service can run it; nothing is stored. A spec with errors is refused, unless
         strict is false: then the answer is ok = false with the findings. Scope specs:read.
-        Errors: invalid_request, spec_invalid, spec_path_confined, project_config_invalid, environment_policy_blocked,
+        Errors: invalid_request, spec_invalid, spec_path_confined, project_config_invalid, environment_unknown, environment_policy_blocked,
         validation_error, payload_too_large.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -98,7 +98,7 @@ class SpecServiceServicer:
 
     def ExplainSpec(self, request, context):
         """ExplainSpec tells what is in a spec: its agents, workflows, tools and people. Scope specs:read.
-        Errors: invalid_request, spec_invalid, spec_path_confined, project_config_invalid, environment_policy_blocked,
+        Errors: invalid_request, spec_invalid, spec_path_confined, project_config_invalid, environment_unknown, environment_policy_blocked,
         validation_error, payload_too_large.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -107,7 +107,7 @@ class SpecServiceServicer:
 
     def GraphSpec(self, request, context):
         """GraphSpec returns what runs after what in a spec, as data or also as a drawing in text. Scope specs:read.
-        Errors: invalid_request, spec_invalid, spec_path_confined, project_config_invalid, environment_policy_blocked,
+        Errors: invalid_request, spec_invalid, spec_path_confined, project_config_invalid, environment_unknown, environment_policy_blocked,
         validation_error, payload_too_large.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -116,7 +116,7 @@ class SpecServiceServicer:
 
     def GetPolicyReport(self, request, context):
         """GetPolicyReport returns what a reviewer asks of a spec: what its agents may touch, what checks them, and who is asked.
-        Scope specs:read. Errors: invalid_request, spec_path_confined, project_config_invalid, environment_policy_blocked,
+        Scope specs:read. Errors: invalid_request, spec_path_confined, project_config_invalid, environment_unknown, environment_policy_blocked,
         validation_error, payload_too_large.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
