@@ -21,6 +21,7 @@ test: $(STAMP)
 
 proto: $(STAMP)
 	$(BIN)/python scripts/generate_proto.py
+	$(BIN)/python scripts/generate_api_reference.py
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -48,6 +48,9 @@ components:
     editor: {description: Is it good enough?, timeout_seconds: 86400, on_timeout: escalate}
 ```
 
+The provider `dummy` needs no network and no key; it repeats the text, and the one tool that it ever
+asks for is `web_search` ([its rules](../README.md#the-model-dummy)).
+
 ## How it is read
 
 - Unknown fields are refused, with the nearest known one as a suggestion. Every finding has a code,

@@ -26,12 +26,10 @@ def run(
     env: Environment = None,
     overlay: Overlays = None,
     add_skill: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A skill of the spec to give to its agents."),
+        list[str] | None, typer.Option(metavar="NAME", help="Skill to give to all agents.")
     ] = None,
     disable_skill: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A skill of the spec to take from its agents."),
+        list[str] | None, typer.Option(metavar="NAME", help="Skill to take from all agents.")
     ] = None,
     session_id: Annotated[
         str | None, typer.Option(metavar="ID", help="Groups runs of one conversation.")
@@ -41,12 +39,7 @@ def run(
     ] = False,
     timeout_seconds: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            max=31_536_000,
-            metavar="N",
-            help="End the run N seconds from now if it has not ended by then.",
-        ),
+        typer.Option(min=1, max=31_536_000, metavar="N", help="End the run N seconds from now."),
     ] = None,
 ) -> None:
     """Run a spec, or a signed bundle, and print its output.

@@ -112,8 +112,10 @@ class SpecFile:
         return name if line is None else f"{name}:{line}:{column or 1}"
 
     def _by_name(self) -> dict[str, Any] | None:
-        """Return the paths; None for what comes from standard input."""
-        if self._path is None:
+        """Return the paths; None for what comes from standard input or a pipe, which only this
+        process can read.
+        """
+        if self._path is None or not all(path.is_file() for path in (self._path, *self._overlays)):
             return None
         found: dict[str, Any] = {"spec_path": str(self._path.resolve())}
         if self._overlays:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -409,9 +410,10 @@ def test_local_state_lies_in_the_project(project: Path, monkeypatch) -> None:
     monkeypatch.chdir(project / "specs")
     monkeypatch.setattr("sys.path", [])
     state = project / ".kneo" / "kneo_runs.sqlite"
-    assert _local_options(Workspace.open()) == {"state_path": state}
+    here = {"skill_root": project}
+    assert _local_options(Workspace.open()) == {**here, "state_path": state}
     monkeypatch.setenv("KNEO_SERV_STATE_PATH", "elsewhere")
-    assert _local_options(Workspace.open()) == {}
+    assert _local_options(Workspace.open()) == here
     monkeypatch.delenv("KNEO_SERV_STATE_PATH")
     change(project, local={"state_path": "gone/x", "create_missing_dirs": False})
     with pytest.raises(InvalidInput, match="create_missing_dirs"):
@@ -441,3 +443,35 @@ def test_skills_lie_in_the_projects_folder_wherever_the_command_is_given(
     assert "declares no skill `tnoe`" in kneo(*words, "--disable-skill", "tnoe").stderr
     (project / "tone.md").unlink()
     assert "there is no skill tone.md" in kneo(*words, "--add-skill", "tone").stderr
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_files_that_the_user_names_may_lie_anywhere_and_be_pipes(
+    kneo, project: Path, monkeypatch, inside
+) -> None:
+    if not inside:
+        (project.parent / "plain").mkdir()
+        monkeypatch.chdir(project.parent / "plain")
+    outside = project.parent / "outside.yaml"
+    outside.write_text(SPEC)
+    (project.parent / "over.yaml").write_text("agent: {name: laid_over}\n")
+    options = ("--input", "x", *(("--env", "test") if inside else ()))
+    for path in (str(outside), "../outside.yaml"):
+        assert kneo("run", path, *options, "--overlay", "../over.yaml").exit_code == 0
+    pipe = project.parent / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(SPEC,))
+    writer.start()
+    result = kneo("run", str(pipe), *options)
+    writer.join()
+    assert (result.exit_code, result.stdout) == (0, "Final answer: x\n")
+
+
+@pytest.mark.parametrize("path", ["../outside.yaml", "/etc/hostname", "link.yaml"])
+def test_files_that_the_config_names_stay_in_the_project(kneo, project: Path, path) -> None:
+    (project.parent / "outside.yaml").write_text(SPEC)
+    (project / "link.yaml").symlink_to(project.parent / "outside.yaml")
+    change(project, specs={"overlays": {"dev": [path]}})
+    result = kneo("run", "more.yaml", "--input", "x")
+    assert result.exit_code == 1
+    assert "(project_config_invalid)" in result.stderr
