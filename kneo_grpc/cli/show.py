@@ -87,9 +87,12 @@ def diagnostics(
 ) -> None:
     """Print one line per finding: `path:line:column: severity CODE message (suggestion)`; where the
     line is not known, the place in the spec stands before the suggestion.
+
+    They come in the order of the file, those without a line last: on its way a spec keeps no order,
+    so that of the findings may be any.
     """
-    for finding in findings:
-        place = spec_file.place(finding) if spec_file else _place(finding)
+    placed = [(spec_file.place(item) if spec_file else _place(item), item) for item in findings]
+    for place, finding in sorted(placed, key=lambda pair: _in_file(pair[0])):
         known = place[place.rfind(":") + 1 :].isdigit()
         inside = f" at {finding['path']}" if finding.get("path") and not known else ""
         hint = f" ({finding['suggestion']})" if finding.get("suggestion") else ""
@@ -140,6 +143,14 @@ def waiting(doing: str) -> Iterator[None]:
 
     with Console(stderr=True).status(f"{doing} …"):
         yield
+
+
+def _in_file(place: str) -> tuple[bool, str, int, int]:
+    name, _, numbers = place.rpartition(":")
+    name, _, line_number = name.rpartition(":")
+    if numbers.isdigit() and line_number.isdigit():
+        return False, name, int(line_number), int(numbers)
+    return True, "", 0, 0
 
 
 def _place(finding: Mapping[str, Any]) -> str:

@@ -307,7 +307,7 @@ async def test_a_run_takes_overlays(service: Service, tmp_path: Path) -> None:
     [
         ({"overlays": ["a.yaml"] * 101}, "overlays"),
         ({"overlays": ["a.yaml", ""]}, "overlays[1]"),
-        ({"skills": {"add": ["tone"]}}, "skills"),
+        ({"skills": {"add": ["tone", ""]}}, "skills.add[1]"),
     ],
 )
 async def test_a_run_of_what_cannot_be_taken_is_refused(

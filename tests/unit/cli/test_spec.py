@@ -70,3 +70,20 @@ def test_what_is_no_yaml_never_reaches_the_service(kneo, backend, spec_path):
 
 def test_a_missing_file_is_wrong_usage(kneo, backend):
     assert kneo("spec", "validate", "missing.yaml").exit_code == 2
+
+
+def test_findings_come_in_the_order_of_the_file(kneo, backend, spec_path):
+    found = [
+        {"code": f"W_{line}", "severity": "warning", "message": "m", **place}
+        for line, place in (
+            (10, {"line": 10, "column": 1}),
+            (9, {"line": 9, "column": 2}),
+            (0, {}),
+            (8, {"line": 9, "column": 1}),
+        )
+    ]
+    for given in (found, found[::-1]):
+        backend.answers["validate_spec"] = {"valid": True, "diagnostics": given}
+        result = kneo("spec", "validate", str(spec_path))
+        codes = [word for word in result.output.split() if word.startswith("W_")]
+        assert codes == ["W_8", "W_9", "W_10", "W_0"]

@@ -155,8 +155,8 @@ def test_a_finding_is_one_line_that_editors_can_jump_to(kneo, backend, spec_path
     result = kneo("spec", "lint", str(spec_path))
     assert result.stdout.splitlines() == [
         f"{spec_path}:2:4: warning W_X odd (mend it)",
-        f"{spec_path}: error E_X two lines at agent",
         "over.yaml:2:1: error E_X wrong",
+        f"{spec_path}: error E_X two lines at agent",
     ]
 
 
