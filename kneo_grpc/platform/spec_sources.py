@@ -284,8 +284,10 @@ def _material(
 
 
 def _files_of(source: SpecSource) -> tuple[object, ...]:
-    """Return what decides which files a source without overrides is made of."""
-    return source.spec_path, source.environment, source.overlays
+    """Return what decides which files a source without overrides is made of, and the skills that
+    its material has besides.
+    """
+    return source.spec_path, source.environment, source.overlays, source.skills
 
 
 def _bundle_in(base: SourceFile | Mapping[str, Any]) -> _Bundle | None:

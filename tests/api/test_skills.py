@@ -62,6 +62,17 @@ async def test_a_call_adds_skills_and_takes_some_away(service: Service, asked) -
     assert overlay == {"add": ["law"], "disable": ["tone"]}
 
 
+async def test_what_one_call_adds_another_call_for_the_same_file_does_not_have(
+    service: Service, asked, tmp_path: Path
+) -> None:
+    (tmp_path / "flow.json").write_text(json.dumps(SPEC))
+    for _ in range(2):
+        await run(service, spec=None, spec_path="flow.json", skills={"add": ["law"]})
+        await run(service, spec=None, spec_path="flow.json")
+    told = ["Quote the law." in system(request) for request in asked]
+    assert told == [True, False, True, False]
+
+
 async def test_a_changed_file_is_seen_by_new_runs_under_another_digest(
     service: Service, asked, tmp_path: Path
 ) -> None:

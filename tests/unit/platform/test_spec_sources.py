@@ -25,6 +25,7 @@ from kneo_grpc.platform.skill_texts import SkillTexts
 from kneo_grpc.platform.specs import Specs, SpecSource
 from kneo_grpc.ports.upkeep import Kept
 from kneo_grpc.spec.bundle import HmacKey, sign_spec
+from kneo_grpc.spec.skill_overlay import SkillOverlay
 from tests.fakes import FakeClock
 
 SPEC = {"version": "v1", "agent": {"name": "a"}}
@@ -383,3 +384,16 @@ def test_a_broken_config_refuses_the_start(tmp_path: Path) -> None:
     (tmp_path / "kneo_serv.yaml").write_text("projct: {}\n")
     with pytest.raises(StartRefused, match=r"kneo_serv\.yaml:1:1"):
         retention_settings(Settings(spec_root=tmp_path))
+
+
+def test_what_is_remembered_of_a_file_holds_for_the_same_skills_only(house: House) -> None:
+    spec = {**SPEC, "skills": {"law": {"source": "law.md"}}}
+    house.write("a.yaml", spec)
+    house.clock.advance(timedelta(days=36_500))
+    added = SpecSource(spec_path="a.yaml", skills=SkillOverlay(add=("law",)))
+    plain = SpecSource(spec_path="a.yaml")
+    for source in (added, added, plain, plain):
+        house.sources.gather(source)
+    found = [house.sources.gather_known(source) for source in (added, plain)]
+    agents = [material.document().data["agent"] for material in found if material is not None]
+    assert agents == [{"name": "a", "skills": ["law"]}, {"name": "a"}]
