@@ -1,5 +1,5 @@
-"""The one interceptor. Its steps, in order: request id, principal and scope, size, error table,
-log line.
+"""The one interceptor. Its steps, in order: request id, principal and scope, size, redaction of
+what leaves, error table, log line.
 """
 
 import logging
@@ -15,6 +15,7 @@ from kneo_grpc.api.call import Call, set_call
 from kneo_grpc.api.errors import message_of, status_of, trailers
 from kneo_grpc.api.keys import ApiKeys
 from kneo_grpc.api.policy import ANY_KEY, OPEN, POLICY
+from kneo_grpc.api.redaction import AnswerRedactor
 from kneo_grpc.domain.errors import (
     Forbidden,
     InvalidInput,
@@ -29,15 +30,13 @@ logger = logging.getLogger("kneo_grpc.request")
 faults = logging.getLogger("kneo_grpc.fault")
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+PLUMBING = "/grpc."
+"""gRPC's own services: health and reflection tell of the contract, never of a request."""
 
 
 # What people compare from call to call has its objects' keys in one order; to sort them in every
 # answer would cost every run.
 _ORDERED = frozenset({"/kneo.v1.SpecService/GetPolicyReport"})
-
-
-def _in_order(answer: Message) -> bytes:
-    return answer.SerializeToString(deterministic=True)
 
 
 class Undecodable:
@@ -51,10 +50,17 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
     """Wraps every rpc. body_bytes_max: largest request, serialized."""
 
     def __init__(
-        self, *, keys: ApiKeys, ids: IdSource, body_bytes_max: int, log_requests: bool = True
+        self,
+        *,
+        keys: ApiKeys,
+        ids: IdSource,
+        answers: AnswerRedactor,
+        body_bytes_max: int,
+        log_requests: bool = True,
     ) -> None:
         self._keys = keys
         self._ids = ids
+        self._answers = answers
         self._body_bytes_max = body_bytes_max
         self._log_requests = log_requests
         self._handlers: dict[str, Any] = {}
@@ -77,6 +83,8 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
 
     def _wrapped(self, rpc: str, handler: Any) -> Any:
         deserialize = self._guarded(handler.request_deserializer)
+        # What our steps return is bytes already, but for gRPC's own services.
+        serialize = handler.response_serializer if rpc.startswith(PLUMBING) else None
         if handler.response_streaming:
             make = (
                 grpc.stream_stream_rpc_method_handler
@@ -84,14 +92,14 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
                 else grpc.unary_stream_rpc_method_handler
             )
             inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
-            return make(self._stream(rpc, inner), deserialize, handler.response_serializer)
+            return make(self._stream(rpc, inner), deserialize, serialize)
         return grpc.unary_unary_rpc_method_handler(
-            self._unary(rpc, handler.unary_unary),
-            deserialize,
-            _in_order if rpc in _ORDERED else handler.response_serializer,
+            self._unary(rpc, handler.unary_unary), deserialize, serialize
         )
 
     def _unary(self, rpc: str, inner: Callable[..., Awaitable[Any]]) -> Any:
+        plumbing = rpc.startswith(PLUMBING)
+
         async def serve(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             begun = time.perf_counter()
             headers = _headers(context)
@@ -103,6 +111,8 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
                 if isinstance(request, Undecodable):
                     raise request.error
                 response = await inner(request, context)
+                if not plumbing:
+                    response = await self._answers.answer(response, ordered=rpc in _ORDERED)
                 context.set_trailing_metadata((("x-request-id", request_id),))
                 return response
             except Exception as error:
@@ -114,6 +124,8 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         return serve
 
     def _stream(self, rpc: str, inner: Callable[..., Any]) -> Any:
+        plumbing = rpc.startswith(PLUMBING)
+
         async def serve(
             request: Any, context: grpc.aio.ServicerContext[Any, Any]
         ) -> AsyncIterator[Any]:
@@ -126,7 +138,8 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
                 call = self._enter(rpc, headers, request_id)
                 if isinstance(request, Undecodable):
                     raise request.error
-                async for response in inner(request, context):
+                responses = inner(request, context)
+                async for response in responses if plumbing else self._answers.stream(responses):
                     yield response
             except Exception as error:
                 failure = self._known(rpc, request_id, error)
@@ -137,8 +150,10 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         return serve
 
     def _request_id(self, headers: Mapping[str, str]) -> str:
+        """Return the caller's id where it is one and says nothing that must not be repeated."""
         sent = headers.get("x-request-id", "")
-        return sent if REQUEST_ID.fullmatch(sent) else self._ids.new("reqid")
+        usable = REQUEST_ID.fullmatch(sent) and self._answers.text(sent) == sent
+        return sent if usable else self._ids.new("reqid")
 
     def _enter(self, rpc: str, headers: Mapping[str, str], request_id: str) -> Call:
         """Find out who calls and whether they may; raises Unauthenticated or Forbidden."""
@@ -188,9 +203,9 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         return read
 
     def _known(self, rpc: str, request_id: str, error: Exception) -> KneoError:
-        """Return our error as it is; any other is logged once and becomes a generic one."""
+        """Return our error without secrets; any other is logged once and becomes a generic one."""
         if isinstance(error, KneoError):
-            return error
+            return self._answers.error(error)
         faults.error(
             "unexpected error", exc_info=error, extra={"rpc": rpc, "request_id": request_id}
         )

@@ -2,11 +2,11 @@
 
 import asyncio
 import signal
-import sys
 from pathlib import Path
 
 from kneo_grpc.app.gateway import EnvoyProcess, render
 from kneo_grpc.app.logs import configure_logs
+from kneo_grpc.app.redaction import build_redactor, tell_refusal
 from kneo_grpc.app.server import gateway_settings
 from kneo_grpc.app.settings import environment, read_settings
 from kneo_grpc.domain.errors import StartRefused
@@ -30,14 +30,14 @@ def run_gateway(*, host: str, port: int | None, tls_port: int | None, upstreams:
     """Run Envoy until SIGTERM or SIGINT; return the exit code."""
     try:
         settings = read_settings(environment())
-        configure_logs(settings.log_level)
+        configure_logs(settings.log_level, redactor=build_redactor(settings))
         paths = _upstreams(upstreams)
         told = gateway_settings(
             host=host, port=port, tls_port=tls_port, upstreams=paths, settings=settings
         )
         asyncio.run(_run(EnvoyProcess(told, SystemClock())))
     except StartRefused as error:
-        print(f"error: {error.message} ({error.reason})", file=sys.stderr)
+        tell_refusal(error)
         return 1
     return 0
 

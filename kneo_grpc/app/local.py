@@ -13,7 +13,9 @@ from google.protobuf.message import Message
 from kneo_grpc.api.call import Call, set_call
 from kneo_grpc.api.convert.fields import canonical
 from kneo_grpc.api.messages import requests
+from kneo_grpc.api.redaction import AnswerRedactor
 from kneo_grpc.app.loops import duties
+from kneo_grpc.app.redaction import build_redactor
 from kneo_grpc.app.settings import environment, read_settings
 from kneo_grpc.app.wiring import Platform, build_platform
 from kneo_grpc.domain.errors import InvalidInput
@@ -27,12 +29,17 @@ LOCAL = Principal(name="local", roles=frozenset({"admin"}), scopes=frozenset({"*
 
 
 class LocalPlatform:
-    """The service's methods as coroutines from dicts to dicts. Raises KneoError."""
+    """The service's methods as coroutines from dicts to dicts. Raises KneoError.
+
+    answers: blanks secrets in what is returned; a program that embeds the platform gets all as it
+    is.
+    """
 
     def __init__(
         self,
         platform: Platform,
         idempotency_key: str | None = None,
+        answers: AnswerRedactor | None = None,
         *,
         workers_import: tuple[str, ...] = ("*",),
     ) -> None:
@@ -40,6 +47,7 @@ class LocalPlatform:
         self._workers_import = workers_import
         self._servicers = platform.servicers()
         self._idempotency_key = idempotency_key
+        self._answers = answers
 
     async def create_run(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """As POST /v1/runs."""
@@ -207,6 +215,8 @@ class LocalPlatform:
         set_call(Call(principal=LOCAL, request_id="local", idempotency_key=self._idempotency_key))
         answering: Awaitable[Message] = method(request, _Context())
         answer = await answering
+        if self._answers is not None:
+            answer = self._answers.message(answer)
         data = canonical(
             MessageToDict(
                 answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
@@ -253,6 +263,7 @@ async def open_local(
     await platform.start()
     try:
         async with duties(platform, works=False):
-            yield LocalPlatform(platform, idempotency_key, workers_import=workers_import)
+            answers = AnswerRedactor(build_redactor(settings))
+            yield LocalPlatform(platform, idempotency_key, answers, workers_import=workers_import)
     finally:
         await platform.stop()

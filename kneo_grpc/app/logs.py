@@ -1,16 +1,27 @@
-"""Log lines as JSON on standard output, one per record."""
+"""Log lines as JSON on standard output, one per record, without secrets."""
 
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 from typing import TextIO
 
+from kneo_grpc.domain.redaction import Redactor
+
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+# What an exception says may name files; the lines of its traceback that show code keep theirs.
+_PATH = re.compile(r"(?<![\w.:/])/(?:[\w.@+-]+/)+[\w.@+-]*")
 
 
 class JsonFormatter(logging.Formatter):
     """time, level, logger and message first, then what the caller added with `extra`."""
+
+    def __init__(self, redactor: Redactor | None = None) -> None:
+        super().__init__()
+        self._redactor = redactor or Redactor()
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
@@ -24,16 +35,29 @@ class JsonFormatter(logging.Formatter):
             if key not in _STANDARD:
                 line[key] = value
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+            line["traceback"] = _scrubbed(self.formatException(record.exc_info))
+        text = json.dumps(line, default=str)
+        if not self._redactor.suspicious(text.encode()):
+            return text
+        return json.dumps(self._redactor.data(line), default=str)
 
 
-def configure_logs(level: str, stream: TextIO | None = None) -> None:
+def _scrubbed(traceback: str) -> str:
+    """Return a traceback whose exceptions' own texts name no path; its frames still do."""
+    return "\n".join(
+        line if line.startswith("  ") else _PATH.sub("[PATH]", line)
+        for line in traceback.split("\n")
+    )
+
+
+def configure_logs(
+    level: str, stream: TextIO | None = None, *, redactor: Redactor | None = None
+) -> None:
     """Send our loggers' records to standard output (or `stream`), and nothing twice; of other
-    libraries warnings and worse.
+    libraries warnings and worse. redactor: knows the process's own secrets.
     """
     handler = logging.StreamHandler(stream or sys.stdout)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(JsonFormatter(redactor))
     others = logging.getLogger()
     others.handlers[:] = [handler]
     others.setLevel(logging.WARNING)

@@ -15,6 +15,7 @@ from kneo_grpc.app.binding import check_binding
 from kneo_grpc.app.gateway import EnvoyProcess, end_with_parent
 from kneo_grpc.app.logs import configure_logs
 from kneo_grpc.app.options import ServeOptions
+from kneo_grpc.app.redaction import build_redactor, tell_refusal
 from kneo_grpc.app.server import gateway_settings, serve, stop_on_signals, where
 from kneo_grpc.app.settings import Settings, environment, read_settings
 from kneo_grpc.domain.errors import StartRefused
@@ -163,13 +164,13 @@ def main() -> int:
     )
     try:
         settings = read_settings(environment())
-        configure_logs(settings.log_level)
+        configure_logs(settings.log_level, redactor=build_redactor(settings))
         # uvloop is the server's loop; the parent's needs are small.
         import uvloop
 
         uvloop.run(serve(settings, options))
     except StartRefused as error:
-        print(f"error: {error.message} ({error.reason})", file=sys.stderr)
+        tell_refusal(error)
         return 1
     return 0
 

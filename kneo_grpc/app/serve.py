@@ -1,7 +1,6 @@
 """`kneo service serve`: one process or several, until a signal."""
 
 import asyncio
-import sys
 from pathlib import Path
 
 import uvloop
@@ -9,6 +8,7 @@ import uvloop
 from kneo_grpc.app.logs import configure_logs
 from kneo_grpc.app.options import ServeOptions
 from kneo_grpc.app.processes import serve_many
+from kneo_grpc.app.redaction import build_redactor, tell_refusal
 from kneo_grpc.app.server import serve
 from kneo_grpc.app.settings import environment, read_settings
 from kneo_grpc.domain.errors import StartRefused
@@ -40,12 +40,12 @@ def run_service(
     )
     try:
         settings = read_settings(environment())
-        configure_logs(settings.log_level)
+        configure_logs(settings.log_level, redactor=build_redactor(settings))
         if processes > 1:
             asyncio.run(serve_many(settings, options))
         else:
             uvloop.run(serve(settings, options))
     except StartRefused as error:
-        print(f"error: {error.message} ({error.reason})", file=sys.stderr)
+        tell_refusal(error)
         return 1
     return 0

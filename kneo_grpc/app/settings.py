@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from kneo_grpc.api.convert.fields import Limits
 from kneo_grpc.api.keys import ApiKeys, read_keys
 from kneo_grpc.domain.errors import StartRefused
+from kneo_grpc.domain.redaction import Rules, rules_of
 from kneo_grpc.domain.run import TERMINAL
 from kneo_grpc.integrations import variables
 from kneo_grpc.platform.health import Secret
@@ -31,7 +32,7 @@ class Settings:
     skill_root: the folder of skills where it is not the spec root, as on the command line.
     """
 
-    database_url: str = ""
+    database_url: str = field(default="", repr=False)
     state_path: Path = Path(".kneo/kneo_runs.sqlite")
     spec_root: Path = Path()
     skill_root: Path | None = None
@@ -60,6 +61,7 @@ class Settings:
     request_logs: bool = True
     health_providers: tuple[Secret, ...] = ()
     health_mcp: tuple[Secret, ...] = ()
+    redaction: Rules = field(default_factory=Rules)
 
 
 def environment() -> dict[str, str]:
@@ -108,6 +110,7 @@ def read_settings(source: Mapping[str, str]) -> Settings:
         request_logs=reader.flag("KNEO_SERV_REQUEST_LOGS", default=True),
         health_providers=reader.secrets("KNEO_SERV_HEALTH_PROVIDERS", provider=True),
         health_mcp=reader.secrets("KNEO_SERV_HEALTH_MCP_SECRETS", provider=False),
+        redaction=reader.redaction(),
     )
     reader.check()
     return settings
@@ -214,6 +217,11 @@ class _Reader:
             present = bool(self._source.get(variable, "").strip())
             found.append(Secret(name=word, env_var=variable, present=present))
         return tuple(found)
+
+    def redaction(self) -> Rules:
+        rules, faults = rules_of(self._source, named=self.words("KNEO_SERV_HEALTH_MCP_SECRETS"))
+        self._faults += faults
+        return rules
 
     def _number(self, name: str, default: T, kind: Callable[[str], T], what: str) -> T:
         value = self.text(name)

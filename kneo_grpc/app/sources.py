@@ -47,6 +47,18 @@ def retention_settings(settings: Settings) -> RetentionSettings:
     return RetentionSettings(ages=ages, statuses=settings.retention.statuses)
 
 
+def project_secrets(settings: Settings) -> tuple[str, ...]:
+    """Return the variables that the project keeps its secrets in.
+
+    Raises StartRefused on a project config that cannot be used.
+    """
+    project = _project(settings)
+    if project is None:
+        return ()
+    secrets = project.config.secrets
+    return (*secrets.provider_env.values(), *secrets.extra_env.values())
+
+
 def _files(settings: Settings) -> ConfinedFiles:
     return ConfinedFiles(
         settings.spec_root, examples=examples_folder(), config=settings.project_config

@@ -13,9 +13,11 @@ from kneo_grpc.api.human_tasks import HumanTaskServicer
 from kneo_grpc.api.interceptor import EdgeInterceptor
 from kneo_grpc.api.maintenance import MaintenanceServicer
 from kneo_grpc.api.queue import QueueServicer
+from kneo_grpc.api.redaction import AnswerRedactor
 from kneo_grpc.api.runs import RunServicer
 from kneo_grpc.api.server import Servicers
 from kneo_grpc.api.specs import SpecServicer
+from kneo_grpc.app.redaction import build_redactor
 from kneo_grpc.app.settings import EXAMPLES, Settings
 from kneo_grpc.app.sources import build_sources, retention_settings, skill_files
 from kneo_grpc.domain.errors import StoreUnavailable
@@ -129,6 +131,7 @@ class Platform:
         return EdgeInterceptor(
             keys=self.settings.keys,
             ids=self.ids,
+            answers=AnswerRedactor(build_redactor(self.settings)),
             body_bytes_max=self.settings.body_bytes_max,
             log_requests=self.settings.request_logs,
         )

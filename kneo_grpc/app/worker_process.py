@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import sys
 from dataclasses import replace
 
 import uvloop
@@ -13,6 +12,7 @@ from kneo_grpc import __version__
 from kneo_grpc.app.logs import configure_logs
 from kneo_grpc.app.loops import duties
 from kneo_grpc.app.memory import calm_collector
+from kneo_grpc.app.redaction import build_redactor, tell_refusal
 from kneo_grpc.app.settings import Settings, environment, read_settings
 from kneo_grpc.app.wiring import build_platform
 from kneo_grpc.domain.errors import StartRefused
@@ -26,10 +26,10 @@ def run_worker(*, concurrency: int | None) -> int:
         settings = read_settings(environment())
         if concurrency is not None:
             settings = replace(settings, worker_concurrency=concurrency)
-        configure_logs(settings.log_level)
+        configure_logs(settings.log_level, redactor=build_redactor(settings))
         uvloop.run(work(settings))
     except StartRefused as error:
-        print(f"error: {error.message} ({error.reason})", file=sys.stderr)
+        tell_refusal(error)
         return 1
     return 0
 

@@ -629,12 +629,13 @@ async def test_a_platform_is_served_over_grpc(make, tmp_path) -> None:
     async with AsyncClient(f"grpc://{served.grpc}", api_key="secret-key") as client:
         body = {"input": calls("look_up", user_id="u-2"), "spec": agent("look_up")}
         run = await client.create_run(body)
-        assert run["output_text"] == "tool said: u-2@example.com"
+        assert run["output_text"] == "tool said: [REDACTED_EMAIL]"
     async with AsyncClient(f"grpc://{served.grpc}") as stranger:
         with pytest.raises(ServiceError) as caught:
             await stranger.list_runs()
     assert caught.value.reason == "unauthorized"
-    assert (await platform.get_run(run["run_id"]))["status"] == "completed"
+    own = await platform.get_run(run["run_id"])
+    assert (own["status"], own["output_text"]) == ("completed", "tool said: u-2@example.com")
     with pytest.raises(Conflict, match="served already"):
         await platform.serve(grpc_port=0)
     await platform.close()
