@@ -20,6 +20,7 @@ app.add_typer(profile.app, name="profile")
 
 _CONFIG = Path(".kneo/config.yaml")
 _NONE_FOUND = "no project config here or above; `kneo config init` writes one"
+_NAMES_ONLY = ("secrets",)
 _SERVICE_TOKENS = ("KNEO_SERV_API_KEY", "KNEO_SERV_API_KEYS", "KNEO_SERV_ADMIN_API_KEY")
 
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -69,9 +70,9 @@ def show_config(as_json: _AsJson = False) -> None:
         # See init().
         from kneo_grpc.spec.render import to_yaml
 
-        data = project.config.model_dump(exclude_none=True)
+        data = show.safe(project.config.model_dump(exclude_none=True), keep=_NAMES_ONLY)
         if as_json:
-            show.as_json(data)
+            show.as_json(data, keep=_NAMES_ONLY)
         else:
             show.line(f"# {project.name}")
             show.write(to_yaml(data), None)
@@ -102,8 +103,9 @@ def resolve(env: Environment = None, spec: _Spec = None, as_json: _AsJson = Fals
             "has_config": project is not None,
             "secrets": _variables(project),
         }
+    facts = show.safe(facts, keep=_NAMES_ONLY)
     if as_json:
-        show.as_json(facts)
+        show.as_json(facts, keep=_NAMES_ONLY)
     else:
         show.facts({key.replace("_", " "): value for key, value in facts.items()})
 

@@ -18,9 +18,25 @@ _PIPE_COLUMNS = 200
 _CONTROL = {code: None for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
 
-def as_json(value: Any) -> None:
-    """Print a value as JSON in ASCII, indented."""
-    typer.echo(json_text(value))
+def as_json(value: Any, *, keep: tuple[str, ...] = ()) -> None:
+    """Print a value as JSON in ASCII, indented, without secrets. keep: see safe()."""
+    typer.echo(json_text(safe(value, keep=keep)))
+
+
+def safe(value: Any, *, keep: tuple[str, ...] = ()) -> Any:
+    """Return a value without what is secret in it. keep: keys of an object whose values stay, since
+    they hold only names of secrets.
+    """
+    # The rules take a moment to load, which help does without.
+    from kneo_grpc.domain.redaction import Redactor, rules_of
+    from kneo_grpc.integrations.variables import environment
+
+    redactor = Redactor(rules_of(environment())[0])
+    if not keep:
+        return redactor.data(value)
+    return {
+        key: item if key in keep else redactor.data({key: item})[key] for key, item in value.items()
+    }
 
 
 def json_text(value: Any) -> str:
@@ -97,7 +113,7 @@ def diagnostics(
         inside = f" at {finding['path']}" if finding.get("path") and not known else ""
         hint = f" ({finding['suggestion']})" if finding.get("suggestion") else ""
         words = f"{finding.get('severity')} {finding.get('code')} {finding.get('message')}"
-        line(f"{place}: {words}{inside}{hint}".replace("\n", " "), err=err)
+        line(safe(f"{place}: {words}{inside}{hint}".replace("\n", " ")), err=err)
 
 
 def failure(error: KneoError, spec_file: SpecFile | None = None) -> None:
@@ -110,7 +126,7 @@ def failure(error: KneoError, spec_file: SpecFile | None = None) -> None:
     faults = _objects(error.details.get("fields"))
     # The message tells of the first one.
     for fault in faults if len(faults) > 1 else ():
-        line(f"  {fault.get('field')}: {fault.get('message')}", err=True)
+        line(safe(f"  {fault.get('field')}: {fault.get('message')}"), err=True)
     if error.details.get("required_scope"):
         line(f"  required scope: {error.details['required_scope']}", err=True)
 
@@ -118,7 +134,7 @@ def failure(error: KneoError, spec_file: SpecFile | None = None) -> None:
 def fail_line(message: str) -> None:
     """Print `error: message` on stderr."""
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    line(message, err=True)
+    line(safe(message), err=True)
 
 
 def write(text: str, output: Path | None) -> None:

@@ -45,10 +45,53 @@ local function envelope(code, message, request_id, extras)
   return "{" .. outer .. ',"detail":{' .. inner .. "}}"
 end
 
+-- What a request calls itself or its fields returns in answers and stands in logs. The service
+-- blanks what it says (kneo_grpc/domain/redaction); here a name that looks secret is not repeated.
+local SECRETS = {
+  "%f[%w]sk%-" .. string.rep("[%w_%-]", 12), "AKIA" .. string.rep("%w", 16), "ASIA" .. string.rep("%w", 16),
+  "gh[opusr]_" .. string.rep("%w", 20), "github_pat_", "AIza" .. string.rep("[%w_%-]", 30), "eyJ[%w_%-]+%.eyJ",
+  "[%w_%%+%-]@[%w%-]+%.%a%a", "%f[%w]%d%d%d%-%d%d%-%d%d%d%d", "[Bb]earer[%s_+]", "[Bb]asic[%s_+]",
+  "passw%w*[=:]", "passphrase[=:]", "secret[=:]", "token[=:]", "key[=:]", "credentials?[=:]", "authorization[=:]",
+  "://[^/]*:[^/]*@",
+}
+local BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+local function has_secret(text)
+  local low = string.lower(text)
+  for _, pattern in ipairs(SECRETS) do
+    if string.find(text, pattern) or string.find(low, pattern) then return true end
+  end
+  return false
+end
+
+local function decoded(run)
+  local bytes, held, bits = {}, 0, 0
+  for c in string.gmatch(run, ".") do
+    held, bits = held * 64 + string.find(BASE64, c, 1, true) - 1, bits + 6
+    if bits >= 8 then
+      bits = bits - 8
+      bytes[#bytes + 1] = string.char(math.floor(held / 2 ^ bits))
+      held = held % 2 ^ bits
+    end
+  end
+  return table.concat(bytes)
+end
+
+local function looks_secret(text)
+  if has_secret(text) then return true end
+  for run in string.gmatch(text, string.rep("[%w+/]", 16) .. "[%w+/]*") do
+    for offset = 1, 4 do
+      if has_secret(decoded(string.sub(run, offset))) then return true end
+    end
+  end
+  return false
+end
+
 -- A fault in a request, told without its values: they may be secrets. Returns code, message, extras.
 local function fault_of(text)
   local field = string.match(text, '^Could not find field "([%w_.%-]+)" in the type')
   if field ~= nil then
+    if looks_secret(field) then return "unknown_query_parameters", "Unknown query parameter." end
     field = string.sub(field, 1, 64)
     return "unknown_query_parameters", "Unknown query parameter: " .. field .. ".", '"unknown":[' .. quoted(field) .. "]"
   end
@@ -57,7 +100,7 @@ local function fault_of(text)
     return "invalid_request", field .. ": the path and the body disagree."
   end
   field = string.match(text, "scalar field for type ([%w_.]+)$") or string.match(text, "^([%w_.%[%]]+): invalid value ")
-  if field ~= nil then
+  if field ~= nil and not looks_secret(field) then
     return "invalid_request", string.sub(field, 1, 128) .. ": a value of another type is expected."
   end
   if string.find(text, "Root element must be a message", 1, true) then
@@ -68,7 +111,7 @@ local function fault_of(text)
   end
   -- The JSON parser says what it expected in the first line, and quotes the body below.
   local first = string.match(text, "^([%a%d :,./{}%[%]%-]+)\n")
-  if first ~= nil then return "invalid_request", "Malformed JSON: " .. first end
+  if first ~= nil and not looks_secret(first) then return "invalid_request", "Malformed JSON: " .. first end
   return "invalid_request", "The request cannot be understood."
 end
 
@@ -119,7 +162,11 @@ function envoy_on_request(handle)
   local headers = handle:headers()
   remove_matching(headers, is_ours)
   -- The id returns in a header and in JSON, and stands in logs: plain characters only.
-  local id = string.sub(string.gsub(headers:get("x-request-id") or "", "[^%w%-_.:/+=@]", "_"), 1, 128)
+  local sent = headers:get("x-request-id") or ""
+  local id = string.sub(string.gsub(sent, "[^%w%-_.:/+=@]", "_"), 1, 128)
+  if looks_secret(sent) or looks_secret(id) then
+    id = "req-" .. handle:timestampString(EnvoyTimestampResolution.MICROSECOND) .. "-" .. math.random(1000000)
+  end
   headers:replace("x-request-id", id)
   local native = starts(string.lower(headers:get("content-type") or ""), "application/grpc")
   local state = handle:streamInfo():dynamicMetadata()

@@ -42,7 +42,7 @@ def _block(block: bytes, blank: Callable[[bytes], bytes]) -> bytes:
     joined = block.translate(None, b"\r\n=")
     if not _TEXT.search(joined):
         return block
-    clean = joined
+    clean, start_of_changed = joined, 0
     # Where other characters of the alphabet stand before it, base64 starts at one of four places.
     for offset in range(4):
         head, body = clean[:offset], clean[offset:]
@@ -51,10 +51,11 @@ def _block(block: bytes, blank: Callable[[bytes], bytes]) -> bytes:
         told = _texts(decoded, blank)
         if told != decoded:
             clean = head + base64.b64encode(told).rstrip(b"=") + rest
+            start_of_changed = offset
     if clean == joined:
         return block
-    if block.endswith(b"=") or len(joined) % 4 == 0:
-        clean += b"=" * (-len(clean) % 4)
+    if block.endswith(b"=") or (len(joined) - start_of_changed) % 4 == 0:
+        clean += b"=" * ((start_of_changed - len(clean)) % 4)
     width = block.find(b"\n")
     if width < 0:
         return clean

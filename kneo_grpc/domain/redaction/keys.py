@@ -20,7 +20,8 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SECRET = (
     r"[a-z0-9]*(?:password|passwd|passphrase)[a-z0-9]*",
     r"[a-z0-9]*(?:token|secret|apikey|cookie|credential|email)s?",
-    "authorization|bearer|sessions?|ssn|social_security|pwd",
+    # The shell's PWD is a folder.
+    "authorization|bearer|sessions?|ssn|social_security|(?<=[a-z0-9]_)pwd",
     "(?:api|private|access|signing|encryption|client|ssh|master)_?keys?",
     "ca_bundle|client_certs?",
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from kneo_grpc.domain.redaction.keys import KeyKind, Keys
+from kneo_grpc.domain.redaction.keys import KeyKind, Keys, counts, words_of
 
 MARKER = "[REDACTED]"
 SECRET_CHARS_MIN = 8
@@ -60,11 +60,25 @@ def secrets_in(source: Mapping[str, str], named: tuple[str, ...] = ()) -> tuple[
     for name, value in source.items():
         if name == "KNEO_SERV_API_KEYS":
             found |= {entry.split(":", 2)[1].strip() for entry in value.split(";") if ":" in entry}
-        elif name in named or keys.kind(name) is KeyKind.SECRET:
+        elif name in named or _holds_secret(name, keys):
             found.add(value.strip())
         if "://" in value:
             found |= _passwords(value)
     return tuple(sorted(filter(_distinct, found), key=len, reverse=True))
+
+
+def _holds_secret(variable: str, keys: Keys) -> bool:
+    """Tell whether a variable holds a secret itself: desktops have sessions, git an e-mail address,
+    and some variables tell only where a secret is.
+    """
+    words = words_of(variable)
+    if keys.kind(variable) is not KeyKind.SECRET or counts(variable):
+        return False
+    return _INNOCENT.isdisjoint(words) and words[-1] not in _PLACES
+
+
+_INNOCENT = frozenset({"session", "email", "cookie"})
+_PLACES = frozenset({"file", "path", "dir", "url", "name", "id"})
 
 
 def _passwords(address: str) -> set[str]:

@@ -48,10 +48,12 @@ _TOKENS: tuple[tuple[bytes, "re.Pattern[bytes]"], ...] = (
 
 
 def replaced(data: bytes, spans: Iterable[Span]) -> bytes:
-    """Return data with spans replaced; of two that overlap the first one counts."""
+    """Return data with spans replaced; of two that overlap the first counts, of two that
+    start together the longer.
+    """
     pieces: list[bytes] = []
     place = 0
-    for start, end, text in sorted(spans):
+    for start, end, text in sorted(spans, key=lambda span: (span[0], -span[1])):
         if start >= place:
             pieces += (data[place:start], text)
             place = end

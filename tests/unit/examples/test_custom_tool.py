@@ -19,6 +19,8 @@ from tests.gateway.support_service import free_port, kneo, plain_environment, pr
 SPEC = "examples/custom_tool/lookup_agent.yaml"
 QUESTION = "What's the email for u-002?"
 ANSWER = "The directory says: bob@example.com"
+# A service blanks e-mail addresses on their way out; a program of your own sees them.
+SHOWN = ANSWER.replace("bob@example.com", "[REDACTED_EMAIL]")
 PYTHON = sys.executable
 
 TUTORIAL = """
@@ -201,7 +203,7 @@ def test_curl_runs_the_spec_in_the_service(folder: Path, url: str) -> None:
         "-H 'Content-Type: application/json' -d @body.json"
     )
     run = json.loads(shell(line, folder, url))
-    assert (run["status"], run["output_text"]) == ("completed", ANSWER)
+    assert (run["status"], run["output_text"]) == ("completed", SHOWN)
     line = f'curl -sf $BASE/v1/runs/{run["run_id"]}/trace -H "X-Kneo-Api-Key: $KNEO_SERV_API_KEY"'
     types = [event["type"] for event in json.loads(shell(line, folder, url))["events"]]
     assert "tool_call_completed" in types
@@ -217,6 +219,6 @@ def test_the_command_runs_the_spec_in_the_service(folder: Path, url: str) -> Non
     ran = kneo("run", SPEC, *service, "--input", QUESTION, "--target", "workflow", "--json",
                folder=folder, **key)  # fmt: skip
     run = json.loads(ran.stdout)
-    assert (run["status"], run["output_text"]) == ("completed", ANSWER)
+    assert (run["status"], run["output_text"]) == ("completed", SHOWN)
     shown = kneo("runs", "trace", run["run_id"], *service, folder=folder, **key)
     assert re.search(r"tool_call_completed", shown.stdout)
