@@ -31,7 +31,7 @@ from kneo_grpc.app.wiring import Platform, build_platform
 from kneo_grpc.ports.clock import Clock
 
 CODE = """
-import asyncio, os, threading, time
+import asyncio, logging, os, threading, time
 from kneo_grpc.ports.code import call_context
 
 CALLS = []
@@ -44,6 +44,13 @@ def note(text):
 
 def broken(text):
     raise ValueError("the step broke")
+
+def spills(text):
+    raise ValueError(text)
+
+def logs(text):
+    logging.getLogger("their.code").warning("got %s", text, extra={"their": {"input": text}})
+    return text
 
 TRIED = []
 

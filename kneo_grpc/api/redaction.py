@@ -71,7 +71,7 @@ class AnswerRedactor:
         KneoError.__init__(
             clean,
             self._redactor.text(error.message),
-            **{key: self._redactor.data(item) for key, item in error.details.items()},
+            **self._redactor.data(dict(error.details)),
         )
         if isinstance(error, FieldsInvalid) and isinstance(clean, FieldsInvalid):
             text = self._redactor.text

@@ -7,21 +7,22 @@ import base64
 import re
 from collections.abc import Callable
 
-RUN = b"a" * 16
-"""Sixteen characters of base64 are twelve bytes: less holds no secret."""
+RUN = b"a" * 15
+"""Fifteen characters of base64 are eleven bytes: a social security number."""
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _CLASS = bytes(97 if code in _ALPHABET else 32 for code in range(256))
 # Four characters that stand for three bytes of ASCII: each of those has its highest bit unset, and
 # the first one is printable, a tab or an end of line.
 _QUAD = rb"[CDI-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/]"
-_TEXT = re.compile(rb"(?:" + _QUAD + rb"){4}")
-_BLOCK = re.compile(rb"[A-Za-z0-9+/]{16,}(?:\r?\n[A-Za-z0-9+/]{4,})*={0,2}")
-_PRINTABLE = re.compile(rb"[\t\n\r\x20-\x7e]{11,}")
+_TEXT = re.compile(rb"(?:" + _QUAD + rb"){3}")
+_BLOCK = re.compile(rb"[A-Za-z0-9+/]{15,}(?:\r?\n[A-Za-z0-9+/]{4,})*={0,2}")
+# Text between other bytes: it starts in ASCII, so that chance does not make one of an image.
+_PRINTABLE = re.compile(rb"[\t\n\r\x20-\x7e]{11,}[\t\n\r\x20-\x7e\x80-\xff]*")
 
 
 def may_hold_text(raw: bytes) -> bool:
-    """Tell whether there is base64 of at least twelve characters of ASCII."""
+    """Tell whether there is base64 of a few characters of ASCII."""
     classes = raw.translate(_CLASS)
     start = classes.find(RUN)
     while start >= 0:
