@@ -47,11 +47,13 @@ end
 
 -- What a request calls itself or its fields returns in answers and stands in logs. The service
 -- blanks what it says (kneo_grpc/domain/redaction); here a name that looks secret is not repeated.
+-- Spaces have become underscores by then.
 local SECRETS = {
   "%f[%w]sk%-" .. string.rep("[%w_%-]", 12), "AKIA" .. string.rep("%w", 16), "ASIA" .. string.rep("%w", 16),
   "gh[opusr]_" .. string.rep("%w", 20), "github_pat_", "AIza" .. string.rep("[%w_%-]", 30), "eyJ[%w_%-]+%.eyJ",
-  "[%w_%%+%-]@[%w%-]+%.%a%a", "%f[%w]%d%d%d%-%d%d%-%d%d%d%d", "[Bb]earer[%s_+]", "[Bb]asic[%s_+]",
-  "passw%w*[=:]", "passphrase[=:]", "secret[=:]", "token[=:]", "key[=:]", "credentials?[=:]", "authorization[=:]",
+  "[%w_%%+%-]@[%w%-]+%.%a%a", "%f[%w]%d%d%d%-%d%d%-%d%d%d%d", "passphrase[%s_]*[=:]", "passw%w*[%s_]*[=:]",
+  "secret[%s_]*[=:]", "token[%s_]*[=:]", "key[%s_]*[=:]", "credentials?[%s_]*[=:]", "authorization[%s_]*[=:]",
+  "cookie[%s_]*[=:]", "bearer[%s_+]", "basic[%s_+]", "digest[%s_+]", "negotiate[%s_+]", "ntlm[%s_+]", "token[%s_+]",
   "://[^/]*:[^/]*@",
 }
 local BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
