@@ -26,6 +26,7 @@ from kneo_grpc.engine.messages import (
     WaitRetry,
 )
 from kneo_grpc.engine.state import ActiveStep, Frame, State, initial, read_state, write_state
+from kneo_grpc.engine.texts import preview
 
 
 def step(name: str, kind: str = "function", **fields: object) -> StepPlan:
@@ -354,3 +355,12 @@ def test_a_state_s_data_shares_what_did_not_change() -> None:
     assert shared["frames"] is data["frames"]
     assert shared["active"]["a#1"] is data["active"]["a#1"]
     assert read_state(shared) == second
+
+
+def test_a_preview_is_cut_between_words_so_that_no_half_of_a_secret_is_left() -> None:
+    cut = "… (truncated)"
+    assert preview("x" * 500) == "x" * 500
+    assert preview("x" * 501) == "x" * 500 + cut
+    assert preview("a " * 300) == "a " * 250 + cut
+    long = "word " * 98 + "sk-abcdefghijklmnopqrst and more"
+    assert preview(long) == "word " * 98 + cut
