@@ -19,14 +19,27 @@ BASE64_LAYERS = 2
 _FOLD = bytes(48 if 48 <= code <= 57 else ord(chr(code).lower()) for code in range(128)) + bytes(
     range(128, 256)
 )
+_DIGITS = bytes(48 if 48 <= code <= 57 else code for code in range(256))
+_LETTERS = bytes(
+    ord(chr(code).lower()) if code < 128 and chr(code).isalpha() else 32 for code in range(256)
+)
 _PUNCTUATION = bytes(code for code in range(32, 127) if not chr(code).isalnum())
 
 Mark = tuple[bytes, "re.Pattern[bytes] | None"]
 
 _GAP = rb"(?:[\s+]|%00|\\)"
+# Words that hold none of these, which is nearly all words, are known at a glance the second time.
+_WORD_MARKS = (
+    *(b"passw", b"passphrase", b"pwd", b"secret", b"credential", b"cookie", b"authorization"),
+    *(b"bearer", b"basic", b"digest", b"negotiate", b"ntlm", b"token", b"session", b"email"),
+    *(b"ssn", b"social", b"bundle", b"cert", b"key", b"akia", b"asia", b"aiza", b"eyj"),
+    *(b"gho", b"ghp", b"ghu", b"ghs", b"ghr", b"github"),
+)
+WORDS_MAX = 20_000
+WORD_CHARS_MAX = 40
+STRANGE_MAX = 1000
 # Literals of secret values in folded text (lower case, digits as 0), some with a closer look.
 _MARKS: tuple[Mark, ...] = (
-    (b"sk-", re.compile(rb"sk-[a-z0_-]{12}")),
     (b"bearer", re.compile(rb"bearer" + _GAP)),
     (b"basic", re.compile(rb"basic" + _GAP + rb"+[a-z0+/._~=-]{8}")),
     (b"digest", re.compile(rb"digest" + _GAP + rb"+[a-z0+/._~=-]{8}|digest[ \t]+[a-z]+=")),
@@ -38,11 +51,9 @@ _MARKS: tuple[Mark, ...] = (
     (b"eyj", re.compile(rb"eyj[a-z0_-]{8,}\.eyj")),
     (b"gh", re.compile(rb"gh[opusr]_[a-z0]{20}")),
     (b"github_pat_", None),
-    (b"%00", re.compile(rb"%00[a-z0-9.-]*\.[a-z]{2}")),
-    (b"@", re.compile(rb"@[a-z0-9.-]*\.[a-z]{2}")),
-    (b"://", re.compile(rb"://[^/?#\s\"'<>@:]*:[^/?#\s\"'<>]*@")),
-    (b"000-00-0000", None),
 )
+_DOMAIN = re.compile(rb"@[A-Za-z0-9.-]*\.[A-Za-z]{2}")
+_USERINFO = re.compile(rb"://[^/?#\s\"'<>@:]*:[^/?#\s\"'<>]*@")
 # Literals of secret names, in folded text without punctuation.
 _NAME_MARKS: tuple[Mark, ...] = (
     (b"passw", None),
@@ -79,6 +90,10 @@ class Redactor:
         self._roots = roots_of(rules.keys)
         own: list[Mark] = [("".join(words_of(word)).encode(), None) for word in rules.keys]
         self._name_marks = (*_NAME_MARKS, *own)
+        parts = [max(words_of(word), key=len).encode() for word in rules.keys]
+        self._word_marks = (*_WORD_MARKS, *parts)
+        self._harmless: set[bytes] = set()
+        self._harmless_texts: set[str] = set()
 
     def kind(self, name: str) -> KeyKind:
         """Return what the name of a value says about it."""
@@ -91,21 +106,47 @@ class Redactor:
         if self._patterns:
             # What stands around a text on the wire is not what the pattern was written for.
             return True
+        strange = set(raw.translate(_LETTERS).split()) - self._harmless
+        if strange and self._telling(strange) and self._marked(raw):
+            return True
+        if b"@" in raw and (_DOMAIN.search(raw) or (b"://" in raw and _USERINFO.search(raw))):
+            return True
+        if b"sk-" in raw or b"%40" in raw or b"000-00-0000" in raw.translate(_DIGITS):
+            return True
+        return any(secret in raw for secret in self._secrets) or may_hold_text(raw)
+
+    def _telling(self, words: set[bytes]) -> bool:
+        """Tell whether one of the words holds a mark; remember those that do not, unless they are
+        too many to be words.
+        """
+        together = b" ".join(words)
+        found = [mark for mark in self._word_marks if mark in together]
+        if len(words) <= STRANGE_MAX:
+            if len(self._harmless) > WORDS_MAX:
+                self._harmless.clear()
+            plain = (word for word in words if not any(mark in word for mark in found))
+            self._harmless.update(word for word in plain if len(word) <= WORD_CHARS_MAX)
+        return bool(found)
+
+    def _marked(self, raw: bytes) -> bool:
+        """Look closer at what words alone do not tell."""
         folded = raw.translate(_FOLD)
         if _marked(folded, _MARKS) or _named_token(folded):
             return True
-        if _marked(folded.translate(None, _PUNCTUATION), self._name_marks):
-            return True
-        return any(secret in raw for secret in self._secrets) or may_hold_text(raw)
+        return _marked(folded.translate(None, _PUNCTUATION), self._name_marks)
 
     def text(self, value: str, kind: KeyKind = KeyKind.PLAIN) -> str:
         """Return a text with what is secret in it blanked. kind: what its name says."""
         if kind is KeyKind.SECRET:
             return MARKER if value else value
-        if len(value) < TEXT_CHARS_MIN:
+        if len(value) < TEXT_CHARS_MIN or value in self._harmless_texts:
             return value
         raw = value.encode("utf-8", "surrogatepass")
         if not self.suspicious(raw):
+            if len(value) <= WORD_CHARS_MAX:
+                if len(self._harmless_texts) > WORDS_MAX:
+                    self._harmless_texts.clear()
+                self._harmless_texts.add(value)
             return value
         clean = self._blanked(raw, emails=kind is not KeyKind.IDENTITY)
         return value if clean == raw else clean.decode("utf-8", "surrogatepass")
