@@ -11,7 +11,6 @@ from kneo_grpc.domain.redaction import Redactor
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
-
 # What an exception says may name files; the lines of its traceback that show code keep theirs.
 _PATH = re.compile(r"(?<![\w.:/])/(?:[\w.@+-]+/)+[\w.@+-]*")
 
@@ -24,7 +23,14 @@ class JsonFormatter(logging.Formatter):
         self._redactor = redactor or Redactor()
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return one line."""
+        """Return one line. What cannot be told safely is left out, never told as it is."""
+        try:
+            return self._line(record)
+        except Exception as error:  # logging itself would print the record's arguments
+            told = {"message": "a log line could not be made", "error": type(error).__name__}
+            return json.dumps({"level": "error", "logger": record.name, **told})
+
+    def _line(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

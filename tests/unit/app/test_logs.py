@@ -43,6 +43,17 @@ def test_objects_that_are_no_json_are_judged_by_their_text() -> None:
     assert line("x", thing={1, 2})["thing"] in ([1, 2], "{1, 2}")
 
 
+class Broken:
+    def __str__(self) -> str:
+        raise ValueError(SECRET)
+
+
+def test_a_line_that_cannot_be_made_tells_nothing() -> None:
+    for found in (line("x", thing=Broken()), line("%d", args=(SECRET,))):
+        assert found["message"] == "a log line could not be made"
+        assert SECRET not in str(found)
+
+
 def test_an_exception_shows_its_frames_but_neither_secrets_nor_paths() -> None:
     try:
         raise OSError(f"cannot read /etc/kneo/keys.pem of {SECRET}")
