@@ -113,7 +113,7 @@ local function fault_of(text)
   end
   -- The JSON parser says what it expected in the first line, and quotes the body below.
   local first = string.match(text, "^([%a%d :,./{}%[%]%-]+)\n")
-  if first ~= nil and not looks_secret(first) then return "invalid_request", "Malformed JSON: " .. first end
+  if first ~= nil then return "invalid_request", "Malformed JSON: " .. first end
   return "invalid_request", "The request cannot be understood."
 end
 
