@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
-from google.protobuf.message import Message
 
 from kneo_grpc.api.call import Call, set_call
 from kneo_grpc.api.errors import message_of, status_of, trailers
