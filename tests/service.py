@@ -16,9 +16,11 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 
 from kneo_grpc._gen.kneo.v1 import (
+    credential_pb2_grpc,
     health_pb2_grpc,
     human_task_pb2_grpc,
     maintenance_pb2_grpc,
+    policy_pb2_grpc,
     queue_pb2_grpc,
     run_pb2_grpc,
     run_result_pb2,
@@ -98,6 +100,8 @@ class Service:
     health: Any
     queue: Any
     maintenance: Any
+    policies: Any
+    credentials: Any
 
 
 def function_spec(*names: str, **step_fields: dict[str, Any]) -> dict[str, Any]:
@@ -166,6 +170,8 @@ async def open_service(
             health=health_pb2_grpc.HealthServiceStub(channel),
             queue=queue_pb2_grpc.QueueServiceStub(channel),
             maintenance=maintenance_pb2_grpc.MaintenanceServiceStub(channel),
+            policies=policy_pb2_grpc.PolicyServiceStub(channel),
+            credentials=credential_pb2_grpc.CredentialServiceStub(channel),
         )
     await server.stop(timedelta(0))
     await platform.stop()

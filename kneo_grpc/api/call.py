@@ -37,6 +37,12 @@ def current_call() -> Call:
     return _CURRENT.get()
 
 
+async def announce_replay(context: Any, *, replayed: bool) -> None:
+    """Send the headers of an answer that may be the first call's."""
+    if replayed:
+        await context.send_initial_metadata((("idempotency-replayed", "true"),))
+
+
 async def announce(context: Any, result: CallResult) -> None:
     """Send the headers of an answer about a run: 202 while it goes on, and whether it is a
     replay.

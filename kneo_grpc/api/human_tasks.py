@@ -7,14 +7,16 @@ from kneo_grpc.api.call import announce, current_call
 from kneo_grpc.api.convert import human as convert
 from kneo_grpc.api.convert.fields import Limits
 from kneo_grpc.api.convert.runs import result_to_pb
+from kneo_grpc.api.page_tokens import PageTokens
 from kneo_grpc.platform.human_tasks import HumanTasks
 
 
 class HumanTaskServicer(human_task_pb2_grpc.HumanTaskServiceServicer):
     """Shows what people are asked and takes their decisions."""
 
-    def __init__(self, tasks: HumanTasks, limits: Limits) -> None:
+    def __init__(self, tasks: HumanTasks, tokens: PageTokens, limits: Limits) -> None:
         self._tasks = tasks
+        self._tokens = tokens
         self._limits = limits
 
     async def ListHumanTasks(
@@ -22,7 +24,9 @@ class HumanTaskServicer(human_task_pb2_grpc.HumanTaskServiceServicer):
     ) -> human_task_pb2.ListHumanTasksResponse:
         """See human_task.proto."""
         where, page = convert.list_from_pb(request, self._limits)
-        return convert.list_to_pb(await self._tasks.list(where, page), page)
+        page = self._tokens.opened(request, page)
+        found = await self._tasks.list(where, page)
+        return self._tokens.sealed(request, found, convert.list_to_pb(found, page, self._limits))
 
     async def GetHumanTask(
         self, request: human_task_pb2.GetHumanTaskRequest, context: Any

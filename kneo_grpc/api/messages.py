@@ -6,8 +6,11 @@ from functools import cache
 from google.protobuf.message import Message
 
 from kneo_grpc._gen.kneo.v1 import (
+    credential_pb2,
+    health_pb2,
     human_task_pb2,
     maintenance_pb2,
+    policy_pb2,
     queue_pb2,
     run_pb2,
     run_result_pb2,
@@ -25,6 +28,9 @@ def requests() -> Mapping[str, type[Message]]:
         spec_pb2,
         queue_pb2,
         maintenance_pb2,
+        policy_pb2,
+        credential_pb2,
+        health_pb2,
     )
     return {
         name: getattr(module, name)

@@ -2,14 +2,17 @@
 
 from typing import Any
 
-from kneo_grpc._gen.kneo.v1 import run_pb2, run_pb2_grpc, run_result_pb2
+from kneo_grpc._gen.kneo.v1 import run_pb2, run_pb2_grpc, run_result_pb2, spec_pb2
 from kneo_grpc.api.call import announce, current_call
 from kneo_grpc.api.convert import replay as convert_replay
 from kneo_grpc.api.convert import runs as convert
 from kneo_grpc.api.convert.fields import Limits
+from kneo_grpc.api.convert.spec_views import report_to_pb, run_graph_to_pb
+from kneo_grpc.api.page_tokens import PageTokens
 from kneo_grpc.platform.feed import Feed
 from kneo_grpc.platform.recovery import Recovery
 from kneo_grpc.platform.replay import Replays
+from kneo_grpc.platform.run_views import RunViews
 from kneo_grpc.platform.runs import Runs
 
 
@@ -17,9 +20,19 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
     """Executes workflows and agents and shows what they did."""
 
     def __init__(
-        self, runs: Runs, feed: Feed, recovery: Recovery, replays: Replays, limits: Limits
+        self,
+        *,
+        runs: Runs,
+        views: RunViews,
+        feed: Feed,
+        recovery: Recovery,
+        replays: Replays,
+        tokens: PageTokens,
+        limits: Limits,
     ) -> None:
         self._runs = runs
+        self._views = views
+        self._tokens = tokens
         self._feed = feed
         self._recovery = recovery
         self._replays = replays
@@ -47,7 +60,9 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
     ) -> run_pb2.ListRunsResponse:
         """See run.proto."""
         where, page = convert.list_from_pb(request, self._limits)
-        return convert.list_to_pb(await self._runs.list(where, page), page)
+        page = self._tokens.opened(request, page)
+        found = await self._runs.list(where, page)
+        return self._tokens.sealed(request, found, convert.list_to_pb(found, page, self._limits))
 
     async def CancelRun(self, request: run_pb2.CancelRunRequest, context: Any) -> run_pb2.Run:
         """See run.proto."""
@@ -59,15 +74,20 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
     ) -> run_pb2.RunTrace:
         """See run.proto."""
         run_id, kind, page = convert.trace_from_pb(request, self._limits)
-        return convert.trace_to_pb(run_id, await self._feed.trace(run_id, kind, page), page)
+        page = self._tokens.opened(request, page)
+        run, found = await self._feed.trace(run_id, kind, page)
+        answer = convert.trace_to_pb(run, found, page, self._limits)
+        return self._tokens.sealed(request, found, answer)
 
     async def ListCheckpoints(
         self, request: run_pb2.ListCheckpointsRequest, context: Any
     ) -> run_pb2.ListCheckpointsResponse:
         """See run.proto."""
         run_id, kind, page = convert.checkpoints_from_pb(request, self._limits)
+        page = self._tokens.opened(request, page)
         found = await self._feed.checkpoints(run_id, kind, page)
-        return convert.checkpoints_to_pb(run_id, found, page)
+        answer = convert.checkpoints_to_pb(run_id, found, page, self._limits)
+        return self._tokens.sealed(request, found, answer)
 
     async def GetRunRecovery(
         self, request: run_pb2.GetRunRecoveryRequest, context: Any
@@ -99,3 +119,17 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         """See run.proto."""
         run_id, first, last = convert_replay.diff_from_pb(request, self._limits)
         return convert_replay.diff_to_pb(await self._replays.diff(run_id, first, last))
+
+    async def GetRunGraph(
+        self, request: run_pb2.GetRunGraphRequest, context: Any
+    ) -> run_pb2.RunGraph:
+        """See run.proto."""
+        run_id = convert.run_id_from_pb(request.run_id, self._limits)
+        return run_graph_to_pb(await self._views.graph(run_id))
+
+    async def GetRunPolicyReport(
+        self, request: run_pb2.GetRunPolicyReportRequest, context: Any
+    ) -> spec_pb2.GetPolicyReportResponse:
+        """See run.proto."""
+        run_id = convert.run_id_from_pb(request.run_id, self._limits)
+        return report_to_pb(await self._views.policy_report(run_id))

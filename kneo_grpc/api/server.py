@@ -11,14 +11,16 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from kneo_grpc._gen.kneo.v1 import (
-    health_pb2_grpc as kneo_health_grpc,
-)
-from kneo_grpc._gen.kneo.v1 import (
+    credential_pb2_grpc,
     human_task_pb2_grpc,
     maintenance_pb2_grpc,
+    policy_pb2_grpc,
     queue_pb2_grpc,
     run_pb2_grpc,
     spec_pb2_grpc,
+)
+from kneo_grpc._gen.kneo.v1 import (
+    health_pb2_grpc as kneo_health_grpc,
 )
 from kneo_grpc.api.interceptor import EdgeInterceptor
 from kneo_grpc.domain.errors import StartRefused
@@ -30,6 +32,8 @@ SERVICES = (
     "kneo.v1.HealthService",
     "kneo.v1.QueueService",
     "kneo.v1.MaintenanceService",
+    "kneo.v1.PolicyService",
+    "kneo.v1.CredentialService",
 )
 
 RECEIVE_BYTES_MAX = 16 * 1024 * 1024
@@ -46,6 +50,8 @@ class Servicers:
     health: kneo_health_grpc.HealthServiceServicer
     queue: queue_pb2_grpc.QueueServiceServicer
     maintenance: maintenance_pb2_grpc.MaintenanceServiceServicer
+    policies: policy_pb2_grpc.PolicyServiceServicer
+    credentials: credential_pb2_grpc.CredentialServiceServicer
 
 
 class ApiServer:
@@ -73,6 +79,11 @@ class ApiServer:
             (
                 maintenance_pb2_grpc.add_MaintenanceServiceServicer_to_server,
                 servicers.maintenance,
+            ),
+            (policy_pb2_grpc.add_PolicyServiceServicer_to_server, servicers.policies),
+            (
+                credential_pb2_grpc.add_CredentialServiceServicer_to_server,
+                servicers.credentials,
             ),
             (health_pb2_grpc.add_HealthServicer_to_server, self._health),
         )

@@ -8,6 +8,7 @@ from kneo_grpc.api.convert import spec_views as convert_views
 from kneo_grpc.api.convert import specs as convert
 from kneo_grpc.api.convert.fields import Limits
 from kneo_grpc.api.convert.runs import create_from_pb, result_to_pb
+from kneo_grpc.api.page_tokens import PageTokens
 from kneo_grpc.platform.runs import Runs
 from kneo_grpc.platform.skills import Skills
 from kneo_grpc.platform.spec_views import SpecViews
@@ -18,12 +19,20 @@ class SpecServicer(spec_pb2_grpc.SpecServiceServicer):
     """Checks specs, shows what is in them and runs them."""
 
     def __init__(
-        self, specs: Specs, views: SpecViews, skills: Skills, runs: Runs, limits: Limits
+        self,
+        *,
+        specs: Specs,
+        views: SpecViews,
+        skills: Skills,
+        runs: Runs,
+        tokens: PageTokens,
+        limits: Limits,
     ) -> None:
         self._specs = specs
         self._views = views
         self._skills = skills
         self._runs = runs
+        self._tokens = tokens
         self._limits = limits
 
     async def ValidateSpec(
@@ -66,8 +75,10 @@ class SpecServicer(spec_pb2_grpc.SpecServiceServicer):
         self, request: spec_pb2.ListSkillsRequest, context: Any
     ) -> spec_pb2.ListSkillsResponse:
         """See spec.proto."""
-        page = convert_views.skills_from_pb(request, self._limits)
-        return convert_views.skills_to_pb(await self._skills.page(page), page)
+        page = self._tokens.opened(request, convert_views.skills_from_pb(request, self._limits))
+        found = await self._skills.page(page)
+        answer = convert_views.skills_to_pb(found, page, self._limits)
+        return self._tokens.sealed(request, found, answer)
 
     async def RunSpec(
         self, request: run_result_pb2.CreateRunRequest, context: Any

@@ -2,23 +2,27 @@
 
 import logging
 import os
+import secrets
 import socket
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
 from kneo_grpc import __version__
+from kneo_grpc.api.credentials import CredentialServicer
 from kneo_grpc.api.health import HealthServicer
 from kneo_grpc.api.human_tasks import HumanTaskServicer
 from kneo_grpc.api.interceptor import EdgeInterceptor
 from kneo_grpc.api.maintenance import MaintenanceServicer
+from kneo_grpc.api.page_tokens import PageTokens
+from kneo_grpc.api.policies import PolicyServicer
 from kneo_grpc.api.queue import QueueServicer
 from kneo_grpc.api.redaction import AnswerRedactor
 from kneo_grpc.api.runs import RunServicer
 from kneo_grpc.api.server import Servicers
 from kneo_grpc.api.specs import SpecServicer
 from kneo_grpc.app.redaction import build_redactor
-from kneo_grpc.app.settings import EXAMPLES, Settings
+from kneo_grpc.app.settings import EXAMPLES, Settings, environment
 from kneo_grpc.app.sources import build_sources, retention_settings, skill_files
 from kneo_grpc.domain.errors import StoreUnavailable
 from kneo_grpc.examples.tools import TOOLS
@@ -26,6 +30,7 @@ from kneo_grpc.integrations.clock import SystemClock
 from kneo_grpc.integrations.code import CodeRegistry
 from kneo_grpc.integrations.ids import Uuid7Source
 from kneo_grpc.integrations.models.dummy import DummyModels
+from kneo_grpc.platform.credentials import Credentials
 from kneo_grpc.platform.decisions import ChangeWriter, Lease
 from kneo_grpc.platform.endings import Endings
 from kneo_grpc.platform.feed import Feed
@@ -34,14 +39,18 @@ from kneo_grpc.platform.human_tasks import HumanTasks
 from kneo_grpc.platform.idempotency import Idempotency
 from kneo_grpc.platform.leg import LegSettings
 from kneo_grpc.platform.legs import Legs
+from kneo_grpc.platform.policies import Policies
 from kneo_grpc.platform.recovery import Recovery
 from kneo_grpc.platform.replay import Replays
 from kneo_grpc.platform.retention import Retention
+from kneo_grpc.platform.run_views import RunViews
 from kneo_grpc.platform.runs import Runs, RunSettings
 from kneo_grpc.platform.skill_texts import SkillTexts
 from kneo_grpc.platform.skills import Skills
+from kneo_grpc.platform.spec_sources import SpecSources
 from kneo_grpc.platform.spec_views import SpecViews
 from kneo_grpc.platform.specs import Specs
+from kneo_grpc.platform.standing_policies import StandingPolicies
 from kneo_grpc.platform.steps import StepExecutor
 from kneo_grpc.platform.threads import StepThreads
 from kneo_grpc.platform.timers import Timers
@@ -76,6 +85,7 @@ class Platform:
     skills: Skills
     legs: Legs
     runs: Runs
+    run_views: RunViews
     human_tasks: HumanTasks
     feed: Feed
     recovery: Recovery
@@ -84,6 +94,9 @@ class Platform:
     timers: Timers
     retention: Retention
     health: Health
+    policies: Policies
+    credentials: Credentials
+    page_tokens: PageTokens
 
     @property
     def queue(self) -> Queue:
@@ -93,6 +106,7 @@ class Platform:
     async def start(self) -> None:
         """Connect and migrate."""
         await self.store.start()
+        self.page_tokens.use(await self.store.service_key("page_tokens", secrets.token_bytes(32)))
 
     async def stop(self) -> None:
         """Let runs under way end or pause, then disconnect."""
@@ -118,12 +132,29 @@ class Platform:
         """Return the gRPC face of the use cases."""
         limits = self.settings.limits
         return Servicers(
-            runs=RunServicer(self.runs, self.feed, self.recovery, self.replays, limits),
-            human_tasks=HumanTaskServicer(self.human_tasks, limits),
-            specs=SpecServicer(self.specs, self.spec_views, self.skills, self.runs, limits),
+            runs=RunServicer(
+                runs=self.runs,
+                views=self.run_views,
+                feed=self.feed,
+                recovery=self.recovery,
+                replays=self.replays,
+                tokens=self.page_tokens,
+                limits=limits,
+            ),
+            human_tasks=HumanTaskServicer(self.human_tasks, self.page_tokens, limits),
+            specs=SpecServicer(
+                specs=self.specs,
+                views=self.spec_views,
+                skills=self.skills,
+                runs=self.runs,
+                tokens=self.page_tokens,
+                limits=limits,
+            ),
             health=HealthServicer(self.health, __version__),
-            queue=QueueServicer(self.queue, self.recovery, limits),
+            queue=QueueServicer(self.queue, self.recovery, self.page_tokens, limits),
             maintenance=MaintenanceServicer(self.timers, self.retention),
+            policies=PolicyServicer(self.policies, limits),
+            credentials=CredentialServicer(self.credentials, limits),
         )
 
     def interceptor(self) -> EdgeInterceptor:
@@ -219,6 +250,7 @@ def build_platform(
         skills=Skills(settings.spec_root),
         legs=legs,
         runs=runs,
+        run_views=RunViews(store, runs, specs),
         human_tasks=human_tasks,
         feed=feed,
         recovery=recovery,
@@ -232,6 +264,22 @@ def build_platform(
             providers=settings.health_providers,
             mcp=settings.health_mcp,
         ),
+        policies=Policies(
+            store=store,
+            specs=specs,
+            standing=base.standing,
+            idempotency=idempotency,
+            clock=clock,
+            ids=ids,
+        ),
+        credentials=Credentials(
+            store=store,
+            sources=base.sources,
+            is_set=lambda name: bool(environment().get(name, "").strip()),
+            clock=clock,
+            ids=ids,
+        ),
+        page_tokens=PageTokens(),
     )
 
 
@@ -242,6 +290,8 @@ class _Base:
     clock: Clock
     ids: IdSource
     code: CodeRegistry
+    sources: SpecSources
+    standing: StandingPolicies
     specs: Specs
     legs: Legs
     writer: ChangeWriter
@@ -258,10 +308,13 @@ def _build_base(
     )
     writer = ChangeWriter(clock=clock, ids=ids)
     models = models or DummyModels()
+    sources = build_sources(settings, clock)
+    standing = StandingPolicies(store, clock)
     specs = Specs(
         store=store,
         code=code,
-        sources=build_sources(settings, clock),
+        sources=sources,
+        standing=standing,
         providers=frozenset(models.names()),
         skills=SkillTexts(skill_files(settings)),
     )
@@ -278,6 +331,8 @@ def _build_base(
         clock=clock,
         ids=ids,
         code=code,
+        sources=sources,
+        standing=standing,
         specs=specs,
         legs=legs,
         writer=writer,

@@ -82,8 +82,12 @@ def _split(method: Method, fields: Mapping[str, Any]) -> tuple[str, bytes | None
             path = path.replace(slot, quote(str(value), safe=""))
         elif value is not None:
             rest[name] = value
-    if method.verb == "POST":
+    if method.verb != "GET":
         return path, json.dumps(rest).encode()
+    words = {True: "true", False: "false"}
+    rest = {
+        name: words[value] if isinstance(value, bool) else value for name, value in rest.items()
+    }
     return (f"{path}?{urlencode(rest, doseq=True)}" if rest else path), None
 
 

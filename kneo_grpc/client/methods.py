@@ -30,6 +30,11 @@ def _maintenance(rpc: str, name: str) -> Method:
     return Method(service="MaintenanceService", rpc=rpc, verb="POST", path=path)
 
 
+def _policies(rpc: str, verb: str, rest: str, *, keyed: bool = False) -> Method:
+    path = f"/v1/policies/environment{rest}"
+    return Method(service="PolicyService", rpc=rpc, verb=verb, path=path, keyed=keyed)
+
+
 def _specs(rpc: str, name: str) -> Method:
     return Method(service="SpecService", rpc=rpc, verb="POST", path=f"/v1/specs/{name}")
 
@@ -44,6 +49,8 @@ GET_RUN_RECOVERY = _runs("GetRunRecovery", "GET", "/v1/runs/{run_id}/recovery")
 CONTINUE_RUN = _runs("ContinueRun", "POST", "/v1/runs/{run_id}/continue", keyed=True)
 GET_RUN_REPLAY = _runs("GetRunReplay", "GET", "/v1/runs/{run_id}/replay")
 DIFF_CHECKPOINTS = _runs("DiffCheckpoints", "GET", "/v1/runs/{run_id}/checkpoints/diff")
+GET_RUN_GRAPH = _runs("GetRunGraph", "GET", "/v1/runs/{run_id}/graph")
+GET_RUN_POLICY_REPORT = _runs("GetRunPolicyReport", "GET", "/v1/runs/{run_id}/policy-report")
 LIST_QUEUE = Method(service="QueueService", rpc="ListQueue", verb="GET", path="/v1/queue")
 LIST_DEAD_LETTERS = Method(
     service="QueueService", rpc="ListDeadLetters", verb="GET", path="/v1/queue/dead"
@@ -79,7 +86,18 @@ LIST_SKILLS = Method(service="SpecService", rpc="ListSkills", verb="GET", path="
 RUN_SPEC = Method(
     service="SpecService", rpc="RunSpec", verb="POST", path="/v1/specs/run", keyed=True
 )
+LIST_ENVIRONMENT_POLICIES = _policies("ListEnvironmentPolicies", "GET", "")
+GET_ENVIRONMENT_POLICY = _policies("GetEnvironmentPolicy", "GET", "/{environment}")
+PUT_ENVIRONMENT_POLICY = _policies("PutEnvironmentPolicy", "PUT", "/{environment}", keyed=True)
+PREVIEW_ENVIRONMENT_POLICY = _policies("PreviewEnvironmentPolicy", "POST", "/{environment}/preview")
+LIST_CREDENTIALS = Method(
+    service="CredentialService",
+    rpc="ListCredentials",
+    verb="GET",
+    path="/v1/security/credentials",
+)
 GET_HEALTH = Method(service="HealthService", rpc="GetHealth", verb="GET", path="/v1/healthz")
+GET_LIVENESS = Method(service="HealthService", rpc="GetLiveness", verb="GET", path="/v1/livez")
 GET_READINESS = Method(service="HealthService", rpc="GetReadiness", verb="GET", path="/v1/readyz")
 
 ALL = (
@@ -93,6 +111,8 @@ ALL = (
     CONTINUE_RUN,
     GET_RUN_REPLAY,
     DIFF_CHECKPOINTS,
+    GET_RUN_GRAPH,
+    GET_RUN_POLICY_REPORT,
     LIST_QUEUE,
     LIST_DEAD_LETTERS,
     REQUEUE_RUN,
@@ -109,6 +129,12 @@ ALL = (
     GET_POLICY_REPORT,
     LIST_SKILLS,
     RUN_SPEC,
+    LIST_ENVIRONMENT_POLICIES,
+    GET_ENVIRONMENT_POLICY,
+    PUT_ENVIRONMENT_POLICY,
+    PREVIEW_ENVIRONMENT_POLICY,
+    LIST_CREDENTIALS,
     GET_HEALTH,
+    GET_LIVENESS,
     GET_READINESS,
 )

@@ -10,12 +10,16 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from kneo_grpc._gen.kneo.v1 import (
+    credential_pb2,
+    credential_pb2_grpc,
     health_pb2,
     health_pb2_grpc,
     human_task_pb2,
     human_task_pb2_grpc,
     maintenance_pb2,
     maintenance_pb2_grpc,
+    policy_pb2,
+    policy_pb2_grpc,
     queue_pb2,
     queue_pb2_grpc,
     run_pb2,
@@ -33,6 +37,8 @@ _SERVICES: Mapping[str, tuple[Any, Any]] = {
     "QueueService": (queue_pb2, queue_pb2_grpc.QueueServiceStub),
     "MaintenanceService": (maintenance_pb2, maintenance_pb2_grpc.MaintenanceServiceStub),
     "SpecService": (spec_pb2, spec_pb2_grpc.SpecServiceStub),
+    "PolicyService": (policy_pb2, policy_pb2_grpc.PolicyServiceStub),
+    "CredentialService": (credential_pb2, credential_pb2_grpc.CredentialServiceStub),
     "HealthService": (health_pb2, health_pb2_grpc.HealthServiceStub),
 }
 _OPTIONS = (

@@ -81,7 +81,7 @@ class Client:
         return self._call(methods.GET_RUN, {"run_id": run_id})
 
     def list_runs(self, query: Json | None = None) -> Json:
-        """Return a page: `runs` and the page's facts. query: status, limit, offset, sort_…"""
+        """Return a page: `runs` and the page's facts. query: filters, limit, offset, sort_…"""
         return self._call(methods.LIST_RUNS, query or {})
 
     def cancel_run(self, run_id: str) -> Json:
@@ -115,11 +115,14 @@ class Client:
         return self._call(methods.DIFF_CHECKPOINTS, {**(query or {}), "run_id": run_id})
 
     def list_queue(self, query: Json | None = None) -> Json:
-        """Return `jobs`: the runs that wait or are executed, the longest due first. query: limit"""
+        """Return `jobs`: the runs that wait or are executed, the longest due first.
+
+        query: limit, offset, sort_…
+        """
         return self._call(methods.LIST_QUEUE, query or {})
 
     def list_dead_letters(self, query: Json | None = None) -> Json:
-        """Return `jobs`: the runs that no worker could carry. query: limit"""
+        """Return `jobs`: the runs that no worker could carry. query: limit, offset, sort_…"""
         return self._call(methods.LIST_DEAD_LETTERS, query or {})
 
     def requeue_run(self, run_id: str) -> Json:
@@ -184,9 +187,50 @@ class Client:
         """Return a page of `skills` that lie on the server. query: limit, offset, sort_…"""
         return self._call(methods.LIST_SKILLS, query or {})
 
+    def run_graph(self, run_id: str) -> Json:
+        """Return `nodes`, `edges`, `current` and `visited` of a run."""
+        return self._call(methods.GET_RUN_GRAPH, {"run_id": run_id})
+
+    def run_policy_report(self, run_id: str) -> Json:
+        """Return `valid` and the `report` on what a run executes."""
+        return self._call(methods.GET_RUN_POLICY_REPORT, {"run_id": run_id})
+
+    def list_environment_policies(self) -> Json:
+        """Return all `policies` by environment."""
+        return self._call(methods.LIST_ENVIRONMENT_POLICIES, {})
+
+    def get_environment_policy(self, environment: str) -> Json:
+        """Return the `policy` of an environment, if it has one."""
+        return self._call(methods.GET_ENVIRONMENT_POLICY, {"environment": environment})
+
+    def put_environment_policy(
+        self, environment: str, body: Json, *, idempotency_key: str | None = None
+    ) -> Json:
+        """Replace the policy of an environment; return `policy` and `previous_policy`. body: the
+        policy's fields; what is left out has its default.
+        """
+        fields = {**body, "environment": environment}
+        return self._call(methods.PUT_ENVIRONMENT_POLICY, fields, idempotency_key)
+
+    def preview_environment_policy(self, environment: str, body: Json) -> Json:
+        """Return what a policy would change. body: as for put_environment_policy."""
+        fields = {**body, "environment": environment}
+        return self._call(methods.PREVIEW_ENVIRONMENT_POLICY, fields)
+
+    def list_credentials(self, query: Json | None = None) -> Json:
+        """Return the `inventory` of secrets: which are there, not what they are.
+
+        query: providers, extras, include_service_tokens
+        """
+        return self._call(methods.LIST_CREDENTIALS, query or {})
+
     def health(self) -> Json:
         """Return the answer of a service that is up."""
         return self._call(methods.GET_HEALTH, {})
+
+    def live(self) -> Json:
+        """Return the answer of a process that need not be restarted."""
+        return self._call(methods.GET_LIVENESS, {})
 
     def ready(self) -> Json:
         """Return the checks; raises ServiceError `not_ready` with details["metadata"]."""

@@ -167,6 +167,39 @@ class Change:
         return self.run.id
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPolicy:
+    """What must hold for specs in an environment. version: counts its puts, from 1; policy: its
+    fields as data.
+    """
+
+    environment: str
+    version: int
+    policy: Mapping[str, Any]
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyPut:
+    """Replaces a policy. version: of the policy that it replaces, 0 where there is none; with any
+    other one the whole Act ends in `fence_lost`.
+    """
+
+    environment: str
+    version: int
+    policy: Mapping[str, Any]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One use case's writes that belong to no run; all of them land or none does."""
+
+    policy: PolicyPut | None = None
+    audit: tuple[AuditRecord, ...] = ()
+    idempotency: IdempotencyRecord | None = None
+
+
 class OutcomeKind(enum.StrEnum):
     """applied: every row landed. Any other: none did.
 

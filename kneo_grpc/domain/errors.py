@@ -3,6 +3,8 @@
 KneoError                      internal_error
 ├── InvalidInput               invalid_request
 │   ├── FieldsInvalid          validation_error          one or more fields are out of their bounds
+│   │   ├── PageTokenInvalid   invalid_page_token
+│   │   └── TimestampInvalid   invalid_timestamp         param
 │   ├── SpecInvalid            spec_invalid              diagnostics
 │   ├── SpecPathConfined       spec_path_confined
 │   ├── EnvironmentUnknown     environment_unknown       environment, known
@@ -70,6 +72,22 @@ class FieldsInvalid(InvalidInput):
             fields=[{"field": field, "message": text} for field, text in faults],
         )
         self.faults = tuple(faults)
+
+
+class PageTokenInvalid(FieldsInvalid):
+    """The page token was not given for this list, these filters and this order."""
+
+    reason = "invalid_page_token"
+
+
+class TimestampInvalid(FieldsInvalid):
+    """A field is no ISO 8601 instant; details["param"] names it."""
+
+    reason = "invalid_timestamp"
+
+    def __init__(self, param: str, /) -> None:
+        super().__init__([(param, "is not an ISO 8601 instant such as 2026-01-31T12:00:00Z")])
+        self.details = {"param": param, **self.details}
 
 
 class SpecInvalid(InvalidInput):

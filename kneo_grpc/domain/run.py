@@ -64,13 +64,11 @@ class PendingRequest:
     expires_at: datetime | None = None
 
 
-@dataclass(frozen=True, kw_only=True)  # no slots: it is copied by evolve
-class Run:
-    """A run as the store gives it.
+@dataclass(frozen=True, kw_only=True)  # no slots: Run is copied by evolve
+class RunSummary:
+    """A run as lists show it.
 
     attempt: the fence; every leg that takes the run over raises it by one.
-    source: what the caller asked for: spec_path, spec, environment, overrides, caller_metadata.
-    result: what the last leg left: the keys of the contract's result metadata.
     event_sequence, checkpoint_sequence: the last numbers given, 0 before the first.
     """
 
@@ -91,8 +89,6 @@ class Run:
     visited_steps: tuple[str, ...] = ()
     visited_nodes: tuple[str, ...] = ()
     pending: tuple[PendingRequest, ...] = ()
-    source: Mapping[str, Any] = field(default_factory=dict)
-    result: Mapping[str, Any] = field(default_factory=dict)
     error: RunError | None = None
     event_sequence: int = 0
     checkpoint_sequence: int = 0
@@ -101,6 +97,18 @@ class Run:
     started_at: datetime | None = None
     completed_at: datetime | None = None
     deadline_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)  # no slots: it is copied by evolve
+class Run(RunSummary):
+    """A run as the store gives it.
+
+    source: what the caller asked for: spec_path, spec, environment, overrides, caller_metadata.
+    result: what the last leg left: the keys of the contract's result metadata.
+    """
+
+    source: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from kneo_grpc.domain.data import to_data
 from kneo_grpc.domain.ids import RunId
-from kneo_grpc.domain.run import Checkpoint, TraceEvent
+from kneo_grpc.domain.run import Checkpoint, Run, TraceEvent
 from kneo_grpc.engine.state import read_state
 from kneo_grpc.platform.runs import Runs
 from kneo_grpc.ports.store import Page, PageRequest, Store
@@ -21,10 +21,12 @@ class Feed:
 
     async def trace(
         self, run_id: RunId, event_type: str | None, page: PageRequest
-    ) -> Page[TraceEvent]:
-        """Return a page of a run's events."""
-        await self._runs.get(run_id)
-        return await self._store.list_events(run_id, event_type, page)
+    ) -> tuple[Run, Page[TraceEvent]]:
+        """Return a run and a page of its events. The run is read first: of one that has ended, the
+        page misses nothing.
+        """
+        run = await self._runs.get(run_id)
+        return run, await self._store.list_events(run_id, event_type, page)
 
     async def checkpoints(
         self, run_id: RunId, checkpoint_type: str | None, page: PageRequest
@@ -33,7 +35,7 @@ class Feed:
         await self._runs.get(run_id)
         found = await self._store.list_checkpoints(run_id, checkpoint_type, page)
         items = (replace(item, state=state_view(run_id, item.state)) for item in found.items)
-        return Page(items=tuple(items), total=found.total)
+        return replace(found, items=tuple(items))
 
 
 def state_view(run_id: RunId, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,13 +40,24 @@ class Idempotency:
     async def use(
         self, principal: str, scope: str, key: str | None, request: Mapping[str, Any]
     ) -> Use:
-        """Tell what to do with a call. key: as sent; None or blank means that no key was sent.
+        """Tell what to do with a call about a run.
 
-        Raises IdempotencyKeyInvalid, IdempotencyKeyConflict, IdempotencyKeyInProgress.
+        Raises what look raises, and IdempotencyKeyInProgress.
+        """
+        record, known = await self.look(principal, scope, key, request)
+        return Use(record=record, replay=None if known is None else await self._answer(known))
+
+    async def look(
+        self, principal: str, scope: str, key: str | None, request: Mapping[str, Any]
+    ) -> tuple[IdempotencyRecord | None, IdempotencyRecord | None]:
+        """Return the record to insert with a call's effect, and that of the key's first use: at
+        most one of them. key: as sent; None or blank means that no key was sent.
+
+        Raises IdempotencyKeyInvalid, IdempotencyKeyConflict.
         """
         key = (key or "").strip()
         if not key:
-            return Use()
+            return None, None
         if len(key) > KEY_CHARS_MAX or not key.isprintable():
             raise IdempotencyKeyInvalid(
                 f"an idempotency key has at most {KEY_CHARS_MAX} printable characters"
@@ -61,13 +72,13 @@ class Idempotency:
                 request_hash=digest,
                 created_at=self._clock.now(),
             )
-            return Use(record=record)
+            return record, None
         if known.request_hash != digest:
             # Whoever sent the key learns of the run that it stands for, and of nobody else's.
             run = {"run_id": known.run_id} if known.run_id else {}
             text = "the idempotency key was used with another request"
             raise IdempotencyKeyConflict(text, scope=scope, **run)
-        return Use(replay=await self._answer(known))
+        return None, known
 
     async def _answer(self, known: IdempotencyRecord) -> Run:
         if known.response is not None:

@@ -20,7 +20,7 @@ from kneo_grpc.domain.errors import NotFound, QueueFull
 from kneo_grpc.domain.ids import AuditId, RunId
 from kneo_grpc.domain.plan import ROOT
 from kneo_grpc.domain.principal import Principal
-from kneo_grpc.domain.run import TERMINAL, Run, RunStatus
+from kneo_grpc.domain.run import TERMINAL, Run, RunStatus, RunSummary
 from kneo_grpc.engine.machine import decide
 from kneo_grpc.engine.messages import Started
 from kneo_grpc.engine.state import initial
@@ -245,7 +245,7 @@ class Runs:
             raise NotFound(f"there is no run {run_id[:80]}")
         return run
 
-    async def list(self, where: RunFilter, page: PageRequest) -> Page[Run]:
+    async def list(self, where: RunFilter, page: PageRequest) -> Page[RunSummary]:
         """Return a page of runs."""
         return await self._store.list_runs(where, page)
 

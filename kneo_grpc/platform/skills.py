@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kneo_grpc.domain.errors import SpecInvalid
-from kneo_grpc.ports.store import Page, PageRequest
+from kneo_grpc.ports.store import Page, PageRequest, Position
 from kneo_grpc.spec.load import load_text
 
 SKILL_SORT_KEYS = frozenset({"name", "path"})
@@ -53,11 +53,15 @@ class Skills:
     async def page(self, page: PageRequest) -> Page[SkillOnDisk]:
         """Return a page of the skills that lie there now."""
         found = await asyncio.to_thread(self._search)
-        found.sort(key=lambda skill: (getattr(skill, page.sort_by), skill.path))
-        if page.descending:
-            found.reverse()
-        items = tuple(found[page.offset : page.offset + page.limit])
-        return Page(items=items, total=len(found))
+        found.sort(key=lambda skill: _place(skill, page), reverse=page.descending)
+        begin = page.offset
+        if page.after is not None:
+            after = tuple(page.after)
+            begin = sum(not _beyond(_place(skill, page), after, page) for skill in found)
+        items = tuple(found[begin : begin + page.limit])
+        more = begin + page.limit < len(found)
+        total = len(found) if page.total is None else page.total
+        return Page(items=items, total=total, next=_place(items[-1], page) if more else None)
 
     def _search(self) -> list[SkillOnDisk]:
         found: list[SkillOnDisk] = []
@@ -119,6 +123,15 @@ def instructions(content: bytes) -> str:
     UnicodeDecodeError.
     """
     return _FRONT_MATTER.sub(b"", content, count=1).decode().strip()
+
+
+def _place(skill: SkillOnDisk, page: PageRequest) -> tuple[str, str]:
+    return getattr(skill, page.sort_by), skill.path
+
+
+def _beyond(place: tuple[str, str], after: Position, page: PageRequest) -> bool:
+    """Tell whether a place comes after another one in the order of the page."""
+    return place < after if page.descending else place > after
 
 
 def _visible(name: str) -> bool:

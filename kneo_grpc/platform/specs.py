@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +12,17 @@ from kneo_grpc.domain.ids import PlanDigest
 from kneo_grpc.domain.plan import Plan, ToolPlan, decode_plan, encode_plan
 from kneo_grpc.platform.skill_texts import SkillTexts, sources_of, with_texts
 from kneo_grpc.platform.spec_sources import Material, SpecSource, SpecSources
+from kneo_grpc.platform.standing_policies import Standing, StandingPolicies
 from kneo_grpc.ports.code import Code, CodeMissing, CodeNotAllowed
 from kneo_grpc.ports.store import Store
 from kneo_grpc.spec import compile as compiler
 from kneo_grpc.spec.document import Document
-from kneo_grpc.spec.environment_policy import agent_findings, policy_findings
+from kneo_grpc.spec.environment_policy import (
+    EnvironmentPolicy,
+    agent_findings,
+    combined,
+    policy_findings,
+)
 from kneo_grpc.spec.findings import Findings, diagnostic_data, spec_invalid
 from kneo_grpc.spec.model import Spec
 from kneo_grpc.spec.names import Known, agents
@@ -56,6 +62,7 @@ class Specs:
         store: Store,
         code: Code,
         sources: SpecSources,
+        standing: StandingPolicies,
         providers: Collection[str],
         skills: SkillTexts,
         plans_max: int = 256,
@@ -63,6 +70,7 @@ class Specs:
         self._store = store
         self._code = code
         self._sources = sources
+        self._standing = standing
         self._providers = providers
         self._skills = skills
         self._plans_max = plans_max
@@ -74,7 +82,8 @@ class Specs:
         """Return every finding, those of the environment's policy among them; a spec that cannot
         even be read is a finding too.
         """
-        return await asyncio.to_thread(self._validate, source)
+        standing = await self._standing.known()
+        return await asyncio.to_thread(self._validate, source, standing)
 
     async def document(self, source: SpecSource) -> Document:
         """Return the spec that a source means, with all that is laid over it.
@@ -92,17 +101,41 @@ class Specs:
         details["diagnostics"], and what SpecSources.gather raises.
         """
         material = self._sources.gather_known(source) or await self._gather(source)
-        known = self._compiled.get(material.key)
+        standing = (await self._standing.known()).get(material.environment)
+        key = material.key if standing is None else f"{material.key} {standing.key}"
+        known = self._compiled.get(key)
         if known is not None and (
             not known.skills or await asyncio.to_thread(self._skills_are_those_of, known)
         ):
-            self._compiled.move_to_end(material.key)
+            self._compiled.move_to_end(key)
             return known
-        compiled = await asyncio.to_thread(self._compile, material)
-        self._compiled[material.key] = compiled
+        policy = combined(material.policy, standing.policy if standing else None)
+        compiled = await asyncio.to_thread(self._compile, material, policy)
+        self._compiled[key] = compiled
         while len(self._compiled) > self._plans_max:
             self._compiled.popitem(last=False)
         return compiled
+
+    async def judged(
+        self, source: SpecSource, policies: Sequence[EnvironmentPolicy | None]
+    ) -> list[list[Diagnostic]]:
+        """Return what each of some policies, together with the project's, has against a spec.
+
+        Raises what SpecSources.gather raises, and SpecInvalid where it cannot even be read.
+        """
+
+        def judge() -> list[list[Diagnostic]]:
+            material = self._sources.gather(source)
+            document = material.document()
+            spec, diagnostics = examine(document, self.known())
+            return [
+                _policy_findings(
+                    combined(material.policy, policy), material, document, spec, diagnostics
+                )
+                for policy in policies
+            ]
+
+        return await asyncio.to_thread(judge)
 
     async def _gather(self, source: SpecSource) -> Material:
         """Read a source in a thread. Calls for the same files that come while they are being read
@@ -138,7 +171,7 @@ class Specs:
             self._plans.popitem(last=False)
         return plan
 
-    def _validate(self, source: SpecSource) -> list[Diagnostic]:
+    def _validate(self, source: SpecSource, standing: Mapping[str, Standing]) -> list[Diagnostic]:
         try:
             material = self._sources.gather(source)
             document = material.document()
@@ -149,21 +182,24 @@ class Specs:
             used = {name for _, agent in agents(spec) for name in agent.skills}
             sources = {name: skill.source for name, skill in spec.skills.items() if name in used}
             diagnostics += _skill_findings(document, self._skills.read(sources)[1])
-        return [*_policy_findings(material, document, spec, diagnostics), *diagnostics]
+        held = standing.get(material.environment)
+        policy = combined(material.policy, held.policy if held else None)
+        found = _policy_findings(policy, material, document, spec, diagnostics)
+        return [*found, *diagnostics]
 
-    def _compile(self, material: Material) -> CompiledSpec:
+    def _compile(self, material: Material, policy: EnvironmentPolicy | None) -> CompiledSpec:
         document = material.document()
         plan = compiler.compile_spec(
             document, known_tools=self._known_tools(), providers=self._providers
         ).plan
         against_agent: list[Diagnostic] = []
-        if material.policy is not None:
+        if policy is not None:
             # Few specs stand under a policy; they are examined twice, once for each judge.
             spec, diagnostics = examine(document, self.known())
-            found = _policy_findings(material, document, spec, diagnostics)
+            found = _policy_findings(policy, material, document, spec, diagnostics)
             if found:
                 raise _blocked(material.environment, found)
-            against_agent = agent_findings(material.policy, material.environment, document)
+            against_agent = agent_findings(policy, material.environment, document)
         self._find_code(plan)
         skills = sources_of(plan)
         if skills:
@@ -235,10 +271,14 @@ def implementations(plan: Plan) -> dict[str, str]:
 
 
 def _policy_findings(
-    material: Material, document: Document, spec: Spec | None, diagnostics: list[Diagnostic]
+    policy: EnvironmentPolicy | None,
+    material: Material,
+    document: Document,
+    spec: Spec | None,
+    diagnostics: list[Diagnostic],
 ) -> list[Diagnostic]:
     return policy_findings(
-        material.policy,
+        policy,
         material.environment,
         document,
         spec,

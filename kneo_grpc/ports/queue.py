@@ -8,6 +8,9 @@ from typing import Protocol
 from kneo_grpc.domain.change import TIMED, JobKind
 from kneo_grpc.domain.ids import RunId
 from kneo_grpc.domain.run import Run
+from kneo_grpc.ports.store import Page, PageRequest
+
+JOB_SORT_KEYS = frozenset({"due_at", "claims", "run_id"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +91,8 @@ class Queue(Protocol):
     async def held_runs(self, owner: str) -> frozenset[RunId]:
         """Return the runs whose job `run` this process holds, whether or not the lease expired."""
 
-    async def list_jobs(self, kind: JobKind, limit: int) -> tuple[QueuedJob, ...]:
-        """Return jobs of a kind (run or dead), the longest due first."""
+    async def list_jobs(self, kind: JobKind, page: PageRequest) -> Page[QueuedJob]:
+        """List jobs of a kind (run or dead) by JOB_SORT_KEYS."""
 
     async def wait_for_work(self, at_most: timedelta) -> bool:
         """Wait for a hint that a run became ready; False when none came. Hints may be lost."""

@@ -3,34 +3,54 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
-from kneo_grpc.domain.change import Change, IdempotencyRecord, Outcome
+from kneo_grpc.domain.change import (
+    Act,
+    Change,
+    IdempotencyRecord,
+    Outcome,
+    OutcomeKind,
+    StoredPolicy,
+)
 from kneo_grpc.domain.human import HumanTask
 from kneo_grpc.domain.ids import ContinuationId, PlanDigest, RunId
-from kneo_grpc.domain.run import Checkpoint, Run, RunStatus, TraceEvent
+from kneo_grpc.domain.run import Checkpoint, Run, RunStatus, RunSummary, TraceEvent
 
 T = TypeVar("T")
+
+Position: TypeAlias = tuple[str | int | None, ...]
+"""An item's sort keys, instants in microseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRequest:
     """Which part of a list. sort_by: one of the method's sort keys; ties are broken by id in the
     same order.
+
+    after: `Page.next` of the page before, in place of an offset; total: that page's total, which is
+    then not counted again.
     """
 
     limit: int = 100
     offset: int = 0
     sort_by: str
     descending: bool = False
+    after: Position | None = None
+    total: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[T]):
-    """A part of a list and the size of the whole, counted to 10,000."""
+    """A part of a list and the size of the whole, counted to 10,000.
+
+    next: where the part ends, None at the end of the list. The list can be read on from there
+    without gaps and repeats, whatever is added meanwhile.
+    """
 
     items: tuple[T, ...]
     total: int
+    next: Position | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +61,7 @@ class RunFilter:
     workflow_kind: str | None = None
     workflow_name: str | None = None
     session_id: str | None = None
+    environment: str | None = None
     has_error: bool | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
@@ -49,10 +70,13 @@ class RunFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HumanTaskFilter:
-    """None means any. Only pending tasks are listed."""
+    """None means any. Only pending tasks are listed. escalated: whether their deadline has been
+    passed on to somebody else.
+    """
 
     run_id: RunId | None = None
     workflow_kind: str | None = None
+    escalated: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +133,7 @@ class Store(Protocol):
     async def load_run(self, run_id: RunId) -> Run | None:
         """Return a run, or None."""
 
-    async def list_runs(self, where: RunFilter, page: PageRequest) -> Page[Run]:
+    async def list_runs(self, where: RunFilter, page: PageRequest) -> Page[RunSummary]:
         """List runs by RUN_SORT_KEYS."""
 
     async def load_plan(self, digest: PlanDigest) -> bytes | None:
@@ -138,6 +162,17 @@ class Store(Protocol):
         self, principal: str, scope: str, key: str
     ) -> IdempotencyRecord | None:
         """Return the record of a key's first use, or None."""
+
+    async def act(self, act: Act) -> OutcomeKind:
+        """Land what belongs to no run: `applied`, `exists` (the key was used), `fence_lost`."""
+
+    async def load_policies(self) -> tuple[StoredPolicy, ...]:
+        """Return all environment policies, by environment."""
+
+    async def service_key(self, name: str, fresh: bytes) -> bytes:
+        """Return the key that all processes on this database share under a name; it becomes
+        `fresh` where there is none yet.
+        """
 
     async def count_jobs(self) -> Mapping[str, int]:
         """Return how many jobs of kind `run` are `queued` (unleased or expired) and `running`

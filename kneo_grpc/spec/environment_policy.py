@@ -41,6 +41,23 @@ class EnvironmentPolicy(Shape):
     """Nothing runs but a signed bundle."""
 
 
+def combined(*policies: EnvironmentPolicy | None) -> EnvironmentPolicy | None:
+    """Return the policy that demands what any of these does; one that is not enabled, or None,
+    demands nothing.
+    """
+    held = [policy for policy in policies if policy is not None and policy.enabled]
+    if len(held) < 2:
+        return held[0] if held else None
+    codes = dict.fromkeys(code for policy in held for code in policy.blocked_diagnostic_codes)
+    demands: dict[str, Any] = {
+        name: any(getattr(policy, name) for policy in held)
+        for name, field in EnvironmentPolicy.model_fields.items()
+        if field.annotation is bool
+    }
+    # Two lists of a hundred codes may be longer than one policy's may.
+    return EnvironmentPolicy.model_construct(**demands, blocked_diagnostic_codes=list(codes))
+
+
 def policy_findings(
     policy: EnvironmentPolicy | None,
     environment: str,

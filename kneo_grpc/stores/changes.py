@@ -12,6 +12,7 @@ from kneo_grpc.domain.change import (
     ExpectStatus,
     IdempotencyRecord,
     Job,
+    PolicyPut,
     TaskSettlement,
 )
 from kneo_grpc.domain.human import HumanTask
@@ -197,6 +198,11 @@ def audit_values(record: AuditRecord, instant: InstantEncoder) -> tuple[Any, ...
         dump_json(record.metadata),
         instant(record.created_at),
     )
+
+
+def policy_values(put: PolicyPut, instant: InstantEncoder) -> tuple[Any, ...]:
+    """Return environment, version that is replaced, policy, updated_at."""
+    return (put.environment, put.version, dump_json(put.policy), instant(put.at))
 
 
 def settlement_values(settlement: TaskSettlement, instant: InstantEncoder) -> tuple[Any, ...]:

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kneo_grpc.ports.store import HumanTaskFilter, PageRequest, RunFilter
-from kneo_grpc.stores.codec import InstantEncoder, storable
+from kneo_grpc.domain.change import JobKind
+from kneo_grpc.ports.store import HumanTaskFilter, PageRequest, Position, RunFilter
+from kneo_grpc.stores.codec import InstantEncoder, instant_from_micros, storable
 
 TOTAL_MAX = 10_000
 
@@ -20,11 +21,19 @@ _CONDITIONS: Mapping[str, str] = {
     "workflow_kind": "workflow_kind = {0}",
     "workflow_name": "workflow_name = {0}",
     "session_id": "session_id = {0}",
+    "environment": "environment = {0}",
     "failed": "error_text is not null",
     "not_failed": "error_text is null",
     "created_after": "created_at > {0}",
     "created_before": "created_at < {0}",
     "pending": "status = 'pending'",
+    # A partial index holds the jobs of each of these kinds, so the kind is no parameter.
+    "run": "kind = 'run'",
+    "dead": "kind = 'dead'",
+}
+_ESCALATED: Mapping[str, str] = {
+    "postgres": "body -> 'request' -> 'metadata' ->> 'escalated_at'",
+    "sqlite": "body ->> '$.request.metadata.escalated_at'",
 }
 _TEXT: Mapping[str, str] = {
     # The column compares by bytes ("C"), where only ASCII letters have two cases.
@@ -59,18 +68,35 @@ _TASK_ORDER: Mapping[str, tuple[str, ...]] = {
     "created_at": ("created_at", "id"),
     "expires_at": ("expires_at", "id"),
 }
+_JOB_ORDER: Mapping[str, tuple[str, ...]] = {
+    "due_at": ("due_at", "run_id"),
+    "claims": ("claims", "run_id"),
+    "run_id": ("run_id",),
+}
 _NULLABLE = frozenset({"workflow_name", "expires_at"})
+INSTANTS = frozenset({"created_at", "updated_at", "occurred_at", "expires_at", "due_at"})
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A statement that gives a stretch of a list; it takes limit and offset after its arguments."""
+
+    sql: str
+    arguments: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list and its count. The items' arguments are the count's with limit and offset added."""
+    """A list and its count. parts: one after the other they give the list from where the page
+    begins. keys: the columns that say where an item stands in it. total: where it is known.
+    """
 
-    items_sql: str
-    count_sql: str
-    arguments: tuple[Any, ...]
+    parts: tuple[Part, ...]
+    count: Part
+    keys: tuple[str, ...]
     limit: int
     offset: int
+    total: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +116,7 @@ class Lists:
             (_CONDITIONS["workflow_kind"], where.workflow_kind),
             (_CONDITIONS["workflow_name"], where.workflow_name),
             (_CONDITIONS["session_id"], where.session_id),
+            (_CONDITIONS["environment"], where.environment),
             (_CONDITIONS["created_after"], self.instant(where.created_after)),
             (_CONDITIONS["created_before"], self.instant(where.created_before)),
             (_TEXT[self.database], storable(where.text)),
@@ -113,7 +140,15 @@ class Lists:
             (_CONDITIONS["run_id"], where.run_id),
             (_CONDITIONS["workflow_kind"], where.workflow_kind),
         ]
-        return self._compose("task_list", [_CONDITIONS["pending"]], conditions, _TASK_ORDER, page)
+        constant = [_CONDITIONS["pending"]]
+        if where.escalated is not None:
+            being = "is not null" if where.escalated else "is null"
+            constant.append(f"({_ESCALATED[self.database]}) {being}")
+        return self._compose("task_list", constant, conditions, _TASK_ORDER, page)
+
+    def jobs(self, kind: JobKind, page: PageRequest) -> Listing:
+        """Compose list_jobs."""
+        return self._compose("job_list", [_CONDITIONS[kind.value]], [], _JOB_ORDER, page)
 
     def _compose(
         self,
@@ -129,19 +164,67 @@ class Lists:
             if value is not None:
                 arguments.append(value)
                 fragments.append("(" + fragment.format(f"{self.mark}{len(arguments)}") + ")")
-        where = " where " + " and ".join(fragments) if fragments else ""
-        order = ", ".join(_direction(key, page.descending) for key in orders[page.sort_by])
-        limit, offset = f"{self.mark}{len(arguments) + 1}", f"{self.mark}{len(arguments) + 2}"
-        items = (self.statements[head], where, " order by ", order)
+        keys = orders[page.sort_by]
+        order = ", ".join(_direction(key, page.descending) for key in keys)
         table = self.statements[head].rsplit(maxsplit=1)[-1]
-        count = ("select 1 from ", table, where, " limit ", str(TOTAL_MAX))
+        count = ("select 1 from ", table, _where(fragments), " limit ", str(TOTAL_MAX))
+        parts = []
+        for conditions_after, values in self._stretches(keys, page, len(arguments)):
+            given = (*arguments, *values)
+            end = f" limit {self.mark}{len(given) + 1} offset {self.mark}{len(given) + 2}"
+            where = _where([*fragments, *conditions_after])
+            sql = "".join((self.statements[head], where, " order by ", order, end))
+            parts.append(Part(sql, given))
         return Listing(
-            items_sql="".join((*items, " limit ", limit, " offset ", offset)),
-            count_sql="".join(("select count(*) as total from (", *count, ") as counted")),
-            arguments=tuple(arguments),
+            parts=tuple(parts),
+            count=Part(
+                "".join(("select count(*) as total from (", *count, ") as counted")),
+                tuple(arguments),
+            ),
+            keys=keys,
             limit=page.limit,
             offset=page.offset,
+            total=page.total,
         )
+
+    def _stretches(
+        self, keys: tuple[str, ...], page: PageRequest, taken: int
+    ) -> list[tuple[list[str], list[Any]]]:
+        """Return the conditions and values of each stretch of the list that follows page.after.
+
+        Where the first key may be null, what has one and what has none are two stretches: a
+        condition that joins them would walk the list from its beginning.
+        taken: how many placeholders are.
+        """
+        if page.after is None:
+            return [([], [])]
+        first, nullable = keys[0], keys[0] in _NULLABLE
+        compared, values = keys, self._values(keys, page.after)
+        conditions = []
+        if nullable and page.after[0] is None:
+            conditions.append(f"{first} is null")
+            compared, values = keys[1:], values[1:]
+        marks = (f"{self.mark}{taken + number}" for number in range(1, len(values) + 1))
+        sign = "<" if page.descending else ">"
+        conditions.append(f"({', '.join(compared)}) {sign} ({', '.join(marks)})")
+        stretches = [(conditions, values)]
+        if nullable and page.descending and page.after[0] is None:
+            stretches.append(([f"{first} is not null"], []))
+        if nullable and not page.descending and page.after[0] is not None:
+            stretches.append(([f"{first} is null"], []))
+        return stretches
+
+    def _values(self, keys: tuple[str, ...], after: Position) -> list[Any]:
+        return [
+            self.instant(instant_from_micros(value))
+            if key in INSTANTS and (value is None or isinstance(value, int))
+            else value
+            for key, value in zip(keys, after, strict=True)
+        ]
+
+
+def _where(fragments: list[str]) -> str:
+    return " where " + " and ".join(fragments) if fragments else ""
 
 
 def _direction(key: str, descending: bool) -> str:

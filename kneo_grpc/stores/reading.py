@@ -4,15 +4,22 @@ import abc
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from kneo_grpc.domain.change import IdempotencyRecord
+from kneo_grpc.domain.change import IdempotencyRecord, StoredPolicy
 from kneo_grpc.domain.human import HumanTask
 from kneo_grpc.domain.ids import ContinuationId, PlanDigest, RunId
-from kneo_grpc.domain.run import Checkpoint, Run, TraceEvent
-from kneo_grpc.ports.store import HumanTaskFilter, LoadedState, Page, PageRequest, RunFilter
+from kneo_grpc.domain.run import Checkpoint, Run, RunSummary, TraceEvent
+from kneo_grpc.ports.store import (
+    HumanTaskFilter,
+    LoadedState,
+    Page,
+    PageRequest,
+    Position,
+    RunFilter,
+)
 from kneo_grpc.stores import rows
 from kneo_grpc.stores.changes import SNAPSHOT_EVERY
-from kneo_grpc.stores.codec import InstantDecoder
-from kneo_grpc.stores.listing import Listing, Lists
+from kneo_grpc.stores.codec import InstantDecoder, micros_from_instant
+from kneo_grpc.stores.listing import INSTANTS, Listing, Lists
 
 T = TypeVar("T")
 
@@ -40,10 +47,10 @@ class Reader(abc.ABC):
         found = await self._fetch(self._statements["run_load"], run_id)
         return rows.run_from_row(found[0], self._instant) if found else None
 
-    async def list_runs(self, where: RunFilter, page: PageRequest) -> Page[Run]:
+    async def list_runs(self, where: RunFilter, page: PageRequest) -> Page[RunSummary]:
         """List runs."""
         listing = self._lists.runs(where, page)
-        return await self._page(listing, lambda row: rows.run_from_row(row, self._instant))
+        return await self._page(listing, lambda row: rows.summary_from_row(row, self._instant))
 
     async def load_plan(self, digest: PlanDigest) -> bytes | None:
         """Return a stored plan's content."""
@@ -85,6 +92,7 @@ class Reader(abc.ABC):
                 for row in found.items
             ),
             total=found.total,
+            next=found.next,
         )
 
     async def load_human_task(self, continuation_id: ContinuationId) -> HumanTask | None:
@@ -104,18 +112,39 @@ class Reader(abc.ABC):
         found = await self._fetch(self._statements["idempotency_load"], principal, scope, key)
         return rows.idempotency_from_row(found[0], self._instant) if found else None
 
+    async def load_policies(self) -> tuple[StoredPolicy, ...]:
+        """Return all environment policies."""
+        found = await self._fetch(self._statements["policy_list"])
+        return tuple(rows.policy_from_row(row, self._instant) for row in found)
+
     async def count_jobs(self) -> Mapping[str, int]:
         """Return how many jobs of kind `run` are `queued` and `running`."""
         (row,) = await self._fetch(self._statements["job_count"])
         return {"queued": row["queued"], "running": row["running"]}
 
     async def _page(self, listing: Listing, build: Callable[[rows.Row], T]) -> Page[T]:
-        found = await self._fetch(
-            listing.items_sql, *listing.arguments, listing.limit, listing.offset
-        )
-        if listing.offset == 0 and len(found) < listing.limit:
+        found: list[rows.Row] = []
+        for part in listing.parts:
+            # One more than wanted tells whether there is a next page.
+            wanted = listing.limit + 1 - len(found)
+            found += await self._fetch(part.sql, *part.arguments, wanted, listing.offset)
+            if len(found) > listing.limit:
+                break
+        more, found = len(found) > listing.limit, found[: listing.limit]
+        total = listing.total
+        if total is None and not more and listing.offset == 0:
             total = len(found)
-        else:
-            (row,) = await self._fetch(listing.count_sql, *listing.arguments)
+        if total is None:
+            (row,) = await self._fetch(listing.count.sql, *listing.count.arguments)
             total = row["total"]
-        return Page(items=tuple(build(row) for row in found), total=total)
+        return Page(
+            items=tuple(build(row) for row in found),
+            total=total,
+            next=self._position(found[-1], listing.keys) if more else None,
+        )
+
+    def _position(self, row: rows.Row, keys: tuple[str, ...]) -> Position:
+        return tuple(
+            micros_from_instant(self._instant(row[key])) if key in INSTANTS else row[key]
+            for key in keys
+        )

@@ -5,10 +5,18 @@ from datetime import datetime
 from typing import Any
 
 from kneo_grpc.domain import patch
-from kneo_grpc.domain.change import IdempotencyRecord
+from kneo_grpc.domain.change import IdempotencyRecord, StoredPolicy
 from kneo_grpc.domain.data import from_data
 from kneo_grpc.domain.human import HumanRequest, HumanTask, HumanTaskStatus
-from kneo_grpc.domain.run import Checkpoint, PendingRequest, Run, RunError, RunStatus, TraceEvent
+from kneo_grpc.domain.run import (
+    Checkpoint,
+    PendingRequest,
+    Run,
+    RunError,
+    RunStatus,
+    RunSummary,
+    TraceEvent,
+)
 from kneo_grpc.stores.codec import InstantDecoder, load_json
 
 Row = Any
@@ -18,37 +26,45 @@ Row = Any
 def run_from_row(row: Row, instant: InstantDecoder) -> Run:
     """Return the run of a row of `runs`."""
     detail = load_json(row["detail"])
+    source = load_json(row["source"])
+    return Run(**_summary(row, detail, instant), source=source, result=detail["result"])
+
+
+def summary_from_row(row: Row, instant: InstantDecoder) -> RunSummary:
+    """Return the summary of a row that may lack `source`."""
+    return RunSummary(**_summary(row, load_json(row["detail"]), instant))
+
+
+def _summary(row: Row, detail: Mapping[str, Any], instant: InstantDecoder) -> dict[str, Any]:
     exact = detail.get("exact", {})
     error = detail["error"]
-    return Run(
-        id=row["id"],
-        status=RunStatus(row["status"]),
-        attempt=row["attempt"],
-        plan_digest=row["plan_digest"],
-        target=row["target"],
-        agent_name=row["agent_name"],
-        workflow_name=row["workflow_name"],
-        workflow_kind=row["workflow_kind"],
-        environment=row["environment"],
-        session_id=row["session_id"],
-        input_text=exact.get("input_text", row["input_text"]),
-        output_text=exact.get("output_text", row["output_text"]),
-        current_step_id=row["current_step_id"],
-        current_node_id=row["current_node_id"],
-        visited_steps=tuple(detail["visited_steps"]),
-        visited_nodes=tuple(detail["visited_nodes"]),
-        pending=tuple(from_data(PendingRequest, item) for item in detail["pending"]),
-        source=load_json(row["source"]),
-        result=detail["result"],
-        error=None if error is None else from_data(RunError, error),
-        event_sequence=row["event_sequence"],
-        checkpoint_sequence=row["checkpoint_sequence"],
-        created_at=present(instant(row["created_at"])),
-        updated_at=present(instant(row["updated_at"])),
-        started_at=instant(row["started_at"]),
-        completed_at=instant(row["completed_at"]),
-        deadline_at=instant(row["deadline_at"]),
-    )
+    return {
+        "id": row["id"],
+        "status": RunStatus(row["status"]),
+        "attempt": row["attempt"],
+        "plan_digest": row["plan_digest"],
+        "target": row["target"],
+        "agent_name": row["agent_name"],
+        "workflow_name": row["workflow_name"],
+        "workflow_kind": row["workflow_kind"],
+        "environment": row["environment"],
+        "session_id": row["session_id"],
+        "input_text": exact.get("input_text", row["input_text"]),
+        "output_text": exact.get("output_text", row["output_text"]),
+        "current_step_id": row["current_step_id"],
+        "current_node_id": row["current_node_id"],
+        "visited_steps": tuple(detail["visited_steps"]),
+        "visited_nodes": tuple(detail["visited_nodes"]),
+        "pending": tuple(from_data(PendingRequest, item) for item in detail["pending"]),
+        "error": None if error is None else from_data(RunError, error),
+        "event_sequence": row["event_sequence"],
+        "checkpoint_sequence": row["checkpoint_sequence"],
+        "created_at": present(instant(row["created_at"])),
+        "updated_at": present(instant(row["updated_at"])),
+        "started_at": instant(row["started_at"]),
+        "completed_at": instant(row["completed_at"]),
+        "deadline_at": instant(row["deadline_at"]),
+    }
 
 
 def event_from_row(row: Row, instant: InstantDecoder) -> TraceEvent:
@@ -121,6 +137,16 @@ def idempotency_from_row(row: Row, instant: InstantDecoder) -> IdempotencyRecord
         run_id=row["run_id"],
         response=None if row["response"] is None else load_json(row["response"]),
         created_at=present(instant(row["created_at"])),
+    )
+
+
+def policy_from_row(row: Row, instant: InstantDecoder) -> StoredPolicy:
+    """Return the policy of a row of `environment_policies`."""
+    return StoredPolicy(
+        environment=row["environment"],
+        version=row["version"],
+        policy=load_json(row["policy"]),
+        updated_at=present(instant(row["updated_at"])),
     )
 
 

@@ -9,6 +9,7 @@ from kneo_grpc.domain.change import TIMED, JobKind
 from kneo_grpc.domain.ids import RunId
 from kneo_grpc.domain.run import RunStatus
 from kneo_grpc.ports.queue import Claim, DueJob, QueuedJob
+from kneo_grpc.ports.store import Page, PageRequest
 from kneo_grpc.ports.upkeep import Kept
 from kneo_grpc.stores import rows
 from kneo_grpc.stores.codec import DurationEncoder, InstantDecoder, InstantEncoder
@@ -110,20 +111,27 @@ class WorkReader(Reader):
         found = await self._fetch(self._statements["runs_held"], owner)
         return frozenset(row["run_id"] for row in found)
 
-    async def list_jobs(self, kind: JobKind, limit: int) -> tuple[QueuedJob, ...]:
-        """Return jobs of a kind, the longest due first."""
-        found = await self._fetch(self._statements["job_list"], kind.value, limit)
-        return tuple(
-            QueuedJob(
+    async def list_jobs(self, kind: JobKind, page: PageRequest) -> Page[QueuedJob]:
+        """List jobs of a kind."""
+        return await self._page(
+            self._lists.jobs(kind, page),
+            lambda row: QueuedJob(
                 run_id=row["run_id"],
                 state=row["state"],
                 due_at=rows.present(self._instant(row["due_at"])),
                 claims=row["claims"],
                 lease_owner=row["lease_owner"],
                 lease_expires_at=self._instant(row["lease_expires_at"]),
-            )
-            for row in found
+            ),
         )
+
+    async def service_key(self, name: str, fresh: bytes) -> bytes:
+        """Return a key, and keep the fresh one where there is none."""
+        found = await self._fetch(self._statements["service_key_load"], name)
+        if not found:
+            await self._prune("service_key_insert", name, fresh)
+            found = await self._fetch(self._statements["service_key_load"], name)
+        return bytes(found[0]["content"])
 
     async def wait_for_work(self, at_most: timedelta) -> bool:
         """Wait for a hint."""

@@ -1,5 +1,6 @@
 """Values for the contract tests: short to write, every field settable."""
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,7 +29,7 @@ from kneo_grpc.domain.human import (
     HumanTaskStatus,
     OnTimeout,
 )
-from kneo_grpc.domain.run import Checkpoint, Run, RunStatus, TraceEvent
+from kneo_grpc.domain.run import Checkpoint, Run, RunStatus, RunSummary, TraceEvent
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
 DIGEST = "d" * 64
@@ -51,6 +52,13 @@ def make_run(**fields: Any) -> Run:
         "updated_at": NOW,
     }
     return Run(**{**values, **fields})
+
+
+def summary(run: Run) -> RunSummary:
+    """A run as lists show it."""
+    return RunSummary(
+        **{part.name: getattr(run, part.name) for part in dataclasses.fields(RunSummary)}
+    )
 
 
 def event(kind: str = "step_started", **fields: Any) -> TraceEvent:

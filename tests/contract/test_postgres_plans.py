@@ -181,7 +181,6 @@ async def test_the_plan_of_a_batch_looks_up_by_index(filled_dsn: str) -> None:
         ("tasks_close", ("run_fill_7", "cancelled", NOW), "human_tasks_pending"),
         ("leases_renew", ("p", timedelta(seconds=1), ["run_fill_7"]), "jobs_"),
         ("runs_held", ("p",), "jobs_by_owner"),
-        ("job_list", ("run", 50), "jobs_of_runs"),
         ("prune_runs", ("failed", NOW, 200), "runs_by_"),
         ("prune_checkpoints", ("completed,failed", NOW, 200), "checkpoints_by_creation"),
         ("prune_continuations", (NOW, 200), "human_tasks_by_settlement"),
@@ -241,9 +240,42 @@ async def test_lists_walk_an_index(
 ) -> None:
     page = PageRequest(sort_by=key, descending=True, limit=50)
     listing = PostgresStore(filled_dsn)._lists.runs(where, page)
-    plan = await explain(filled, listing.items_sql, *listing.arguments, 50, 0)
-    assert table_scans(plan) == []
-    assert index in str(plan)
+    await assert_walks(filled, listing, index)
+
+
+async def assert_walks(filled: asyncpg.Connection, listing: Listing, index: str) -> None:
+    """Every stretch of a list walks the index, and what it has sorted is sorted no more."""
+    for part in listing.parts:
+        plan = await explain(filled, part.sql, *part.arguments, 50, 0)
+        assert table_scans(plan) == []
+        assert index in str(plan)
+        assert "'Sort'" not in str(plan)
+
+
+@pytest.mark.parametrize(
+    ("where", "key", "after", "index"),
+    [
+        (RunFilter(), "updated_at", (178_000_000, 5, "run_fill_7"), "runs_by_update"),
+        (RunFilter(status=RunStatus.FAILED), "updated_at", (178_000_000, 5, "r"), "runs_by_status"),
+        (RunFilter(), "created_at", (1_780_000_000_000_000, "run_fill_7"), "runs_by_creation"),
+        (RunFilter(), "id", ("run_fill_7",), "runs_pkey"),
+        (RunFilter(), "workflow_name", ("wf", "run_fill_7"), "runs_by_workflow"),
+        (RunFilter(), "workflow_name", (None, "run_fill_7"), "runs_by_workflow"),
+    ],
+)
+@pytest.mark.parametrize("descending", [False, True])
+async def test_pages_after_a_place_walk_an_index(
+    filled, filled_dsn: str, where: RunFilter, key: str, after, index: str, descending: bool
+) -> None:
+    page = PageRequest(sort_by=key, descending=descending, limit=50, after=after, total=0)
+    await assert_walks(filled, PostgresStore(filled_dsn)._lists.runs(where, page), index)
+
+
+@pytest.mark.parametrize("after", [None, (1_780_000_000_000_000, "run_fill_7")])
+async def test_the_queue_walks_its_index(filled, filled_dsn: str, after) -> None:
+    page = PageRequest(sort_by="due_at", limit=50, after=after)
+    listing = PostgresStore(filled_dsn)._lists.jobs(JobKind.RUN, page)
+    await assert_walks(filled, listing, "jobs_of_runs")
 
 
 async def test_an_ordinary_step_touches_no_index_of_runs(store: PostgresStore, other) -> None:

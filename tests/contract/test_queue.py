@@ -14,7 +14,7 @@ from kneo_grpc.domain.change import ExpectAttempt, JobKind, OutcomeKind
 from kneo_grpc.domain.human import HumanTaskStatus
 from kneo_grpc.domain.run import TERMINAL, Run, RunStatus
 from kneo_grpc.ports.queue import Claim, QueuedJob
-from kneo_grpc.ports.store import Store
+from kneo_grpc.ports.store import PageRequest, Store
 from kneo_grpc.stores.postgres import PostgresStore
 from kneo_grpc.stores.sqlite import SqliteStore
 from tests.contract import emptied
@@ -40,6 +40,7 @@ postgres_dsn = emptied.postgres_dsn
 LONG = timedelta(seconds=60)
 BRIEF = timedelta(milliseconds=60)
 SOON = timedelta(milliseconds=250)
+BY_DUE = PageRequest(sort_by="due_at", limit=1000)
 TIMED = (JobKind.DEADLINE, JobKind.HUMAN_EXPIRY)
 
 
@@ -81,7 +82,7 @@ async def claim(
 
 
 async def jobs_of(store: Any) -> tuple[QueuedJob, ...]:
-    return await store.list_jobs(JobKind.RUN, 1000)
+    return (await store.list_jobs(JobKind.RUN, BY_DUE)).items
 
 
 async def lapse() -> None:
@@ -444,7 +445,8 @@ async def test_jobs_of_runs_are_listed_with_what_they_wait_for(store: Store) -> 
         (later.id, "later", 0, None),
     ]
     assert [one.lease_expires_at is None for one in listed] == [False, False, True, True]
-    assert await store.list_jobs(JobKind.RUN, 2) == listed[:2]
+    page = await store.list_jobs(JobKind.RUN, replace(BY_DUE, limit=2))
+    assert (page.items, page.total) == (listed[:2], 4)
 
 
 async def test_dead_runs_are_listed_the_oldest_first(store: Store) -> None:
@@ -453,8 +455,8 @@ async def test_dead_runs_are_listed_the_oldest_first(store: Store) -> None:
         dead = make_run(id=run_id, status=RunStatus.FAILED)
         await store.commit([creation(dead, jobs=(job(JobKind.DEAD, due_at=at),))])
     await enqueue(store, 60)
-    listed = await store.list_jobs(JobKind.DEAD, 2)
-    assert [(one.run_id, one.state, one.due_at) for one in listed] == [
+    listed = await store.list_jobs(JobKind.DEAD, replace(BY_DUE, limit=2))
+    assert [(one.run_id, one.state, one.due_at) for one in listed.items] == [
         (run_id, "dead", due[run_id]) for run_id in ("run_30", "run_20")
     ]
 

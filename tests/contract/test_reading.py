@@ -29,6 +29,7 @@ from tests.contract.builders import (
     make_run,
     settlement,
     step,
+    summary,
 )
 from tests.contract.conftest import Query
 
@@ -54,6 +55,8 @@ async def runs(store: Store):
                 workflow_name=[None, "alpha", "Beta", "beta"][number % 4],
                 workflow_kind=["graph", "sequential"][number % 2],
                 session_id=[None, "s1", "s2"][number % 3],
+                environment=[None, "prod"][number % 2],
+                source={"spec": {"large": "x" * 1000}},
                 output_text=[None, "Straße ÄHNLICH 100%", "plain_text"][number % 3],
                 error=RunError(type="E", message="Kaputt") if number % 3 == 1 else None,
                 created_at=NOW + timedelta(seconds=number // 2),
@@ -71,7 +74,7 @@ async def test_runs_are_sorted(store: Store, runs, key: str, descending: bool) -
     listed = await store.list_runs(RunFilter(), page)
     wanted = ordered(runs, lambda run: getattr(run, key), descending=descending)
     assert [run.id for run in listed.items] == [run.id for run in wanted]
-    assert sorted(listed.items, key=lambda run: run.id) == runs
+    assert sorted(listed.items, key=lambda run: run.id) == [summary(run) for run in runs]
 
 
 @pytest.mark.parametrize(
@@ -81,6 +84,7 @@ async def test_runs_are_sorted(store: Store, runs, key: str, descending: bool) -
         (RunFilter(workflow_kind="graph"), lambda run: run.workflow_kind == "graph"),
         (RunFilter(workflow_name="beta"), lambda run: run.workflow_name == "beta"),
         (RunFilter(session_id="s2"), lambda run: run.session_id == "s2"),
+        (RunFilter(environment="prod"), lambda run: run.environment == "prod"),
         (RunFilter(has_error=True), lambda run: run.error is not None),
         (RunFilter(has_error=False), lambda run: run.error is None),
         (
@@ -104,7 +108,7 @@ async def test_runs_are_sorted(store: Store, runs, key: str, descending: bool) -
 )
 async def test_runs_are_filtered(store: Store, runs, where: RunFilter, wanted) -> None:
     listed = await store.list_runs(where, PageRequest(sort_by="id"))
-    expected = [run for run in runs if wanted(run)]
+    expected = [summary(run) for run in runs if wanted(run)]
     assert list(listed.items) == expected
     assert listed.total == len(expected)
 
@@ -204,6 +208,11 @@ async def test_pending_tasks_are_filtered(store: Store) -> None:
     by_run = await store.list_human_tasks(HumanTaskFilter(run_id=runs[1].id), page)
     by_kind = await store.list_human_tasks(HumanTaskFilter(workflow_kind="graph"), page)
     assert (by_run.items, by_kind.items) == ((other,), (graph,))
+    passed_on = replace(other, request=replace(other.request, metadata={"escalated_at": 1.5}))
+    assert (await store.commit([act(runs[1], RunStatus.BLOCKED, restate=(passed_on,))]))[0].applied
+    escalated = await store.list_human_tasks(HumanTaskFilter(escalated=True), page)
+    waiting = await store.list_human_tasks(HumanTaskFilter(escalated=False), page)
+    assert (escalated.items, waiting.items) == ((passed_on,), (graph,))
 
 
 def history(length: int) -> list[dict]:

@@ -15,7 +15,6 @@ ROW_BY_ROW = {
     "task_insert",
     "jobs_clear",
     "job_put",
-    "audit_insert",
 }
 """What PostgreSQL does in the statement of a batch."""
 ONE_BY_ONE = {"run_ready", "run_take", "prune_runs_audit", "prune_checkpoints_fence"}

@@ -17,6 +17,7 @@ from kneo_grpc.domain.ids import RunId
 from kneo_grpc.platform.decisions import ChangeWriter
 from kneo_grpc.platform.endings import Endings
 from kneo_grpc.platform.worker import Worker, WorkerSettings, WorkReport
+from kneo_grpc.ports.store import PageRequest
 from kneo_grpc.stores.migrate import load_migrations
 from kneo_grpc.stores.postgres import PostgresStore
 from kneo_grpc.stores.statements import load_statements
@@ -136,11 +137,11 @@ async def test_a_run_whose_code_nobody_has_fails_in_the_end(
             reports.append(await worker.run_once())
             await asyncio.sleep(0.001)
     run = await platform.store.load_run(RunId(answer.run_id))
-    dead = await platform.queue.list_jobs(JobKind.DEAD, 10)
+    dead = await platform.queue.list_jobs(JobKind.DEAD, PageRequest(sort_by="due_at"))
     await platform.stop()
     assert 2 <= reports.count(WorkReport(postponed=1)) <= 5
     assert run is not None and run.error is not None
     assert (run.status.value, run.error.type) == ("failed", "code_missing")
     assert "kneo_test_code.note is not below a module named by" in run.error.message
-    assert [job.run_id for job in dead] == [run.id]
+    assert [job.run_id for job in dead.items] == [run.id]
     assert code.CALLS == []

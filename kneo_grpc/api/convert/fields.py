@@ -8,11 +8,11 @@ from typing import Any
 import orjson
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from kneo_grpc.domain.errors import FieldsInvalid
-from kneo_grpc.ports.store import PageRequest
+from kneo_grpc.domain.errors import FieldsInvalid, TimestampInvalid
+from kneo_grpc.ports.store import Page, PageRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +100,20 @@ class Fields:
             self.fault(field, f"is larger than {limit} bytes as JSON")
         return data
 
+    def instant(self, message: Any, field: str) -> datetime | None:
+        """Return an optional ISO 8601 instant, UTC where it names no zone; None when absent.
+
+        Raises TimestampInvalid at once: it has a reason of its own.
+        """
+        text = getattr(message, field) if message.HasField(field) else ""
+        if not text:
+            return None
+        try:
+            moment = datetime.fromisoformat(text)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise TimestampInvalid(field) from None
+
     def page(
         self, request: Any, keys: frozenset[str], sort_by: str, *, descending: bool
     ) -> PageRequest:
@@ -150,6 +164,13 @@ def fill_struct(target: Struct, data: Mapping[str, Any]) -> None:
     _fill(target, data)
 
 
+def to_value(data: Any) -> Value:
+    """Return data as a Value."""
+    value = Value()
+    _set(value, data)
+    return value
+
+
 def _fill(struct: Struct, data: Mapping[str, Any]) -> None:
     for key, value in data.items():
         _set(struct.fields[str(key)], value)
@@ -185,3 +206,16 @@ def to_timestamp(moment: Any) -> Timestamp | None:
     # What FromDatetime does, at a third of its price.
     seconds = since.days * 86_400 + since.seconds
     return Timestamp(seconds=seconds, nanos=since.microseconds * 1_000)
+
+
+def page_facts(found: Page[Any], page: PageRequest, limits: Limits) -> dict[str, Any]:
+    """Return the fields that every page has, but for the items and the token."""
+    return {
+        "count": len(found.items),
+        "total": found.total,
+        "limit": page.limit,
+        "offset": page.offset,
+        "sort_by": page.sort_by,
+        "sort_order": "desc" if page.descending else "asc",
+        "window": limits.offset,
+    }

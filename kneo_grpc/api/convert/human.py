@@ -1,7 +1,7 @@
 """Human requests, tasks and decisions."""
 
 from kneo_grpc._gen.kneo.v1 import human_request_pb2, human_task_pb2
-from kneo_grpc.api.convert.fields import Fields, Limits, to_struct, to_timestamp
+from kneo_grpc.api.convert.fields import Fields, Limits, page_facts, to_struct, to_timestamp
 from kneo_grpc.domain.human import Decision, HumanDecision, HumanRequest, HumanTask
 from kneo_grpc.domain.ids import ContinuationId, HumanRequestId, RunId
 from kneo_grpc.ports.store import HUMAN_TASK_SORT_KEYS, HumanTaskFilter, Page, PageRequest
@@ -45,6 +45,9 @@ def task_to_pb(task: HumanTask) -> human_task_pb2.HumanTask:
         expires_time=to_timestamp(task.expires_at),
         created_at=to_timestamp(task.created_at),
         metadata=to_struct({"step_id": step_id, "step_path": task.step_path}),
+        current_step_index=None if task.workflow_kind != "sequential" else len(task.visited_steps),
+        current_node_id=step_id if task.workflow_kind == "graph" else None,
+        visited_nodes=task.visited_steps if task.workflow_kind == "graph" else (),
     )
 
 
@@ -54,7 +57,9 @@ def list_from_pb(
     """Return the filter and the page of a list request."""
     fields = Fields(limits)
     run_id = fields.optional_text(request, "run_id")
+    status = fields.choice("status", request.status, ("", "pending", "escalated"))
     where = HumanTaskFilter(
+        escalated=status == "escalated" if status else None,
         run_id=RunId(run_id) if run_id else None,
         workflow_kind=fields.optional_text(request, "workflow_kind"),
     )
@@ -63,16 +68,12 @@ def list_from_pb(
     return where, page
 
 
-def list_to_pb(tasks: Page[HumanTask], page: PageRequest) -> human_task_pb2.ListHumanTasksResponse:
+def list_to_pb(
+    tasks: Page[HumanTask], page: PageRequest, limits: Limits
+) -> human_task_pb2.ListHumanTasksResponse:
     """Return a page as a message."""
     return human_task_pb2.ListHumanTasksResponse(
-        tasks=[task_to_pb(task) for task in tasks.items],
-        count=len(tasks.items),
-        total=tasks.total,
-        limit=page.limit,
-        offset=page.offset,
-        sort_by=page.sort_by,
-        sort_order="desc" if page.descending else "asc",
+        tasks=[task_to_pb(task) for task in tasks.items], **page_facts(tasks, page, limits)
     )
 
 

@@ -1,25 +1,26 @@
 """Queued jobs and the counts of maintenance."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from kneo_grpc._gen.kneo.v1 import maintenance_pb2, queue_pb2
-from kneo_grpc.api.convert.fields import Fields, Limits, to_timestamp
-from kneo_grpc.ports.queue import QueuedJob
+from kneo_grpc.api.convert.fields import Fields, Limits, page_facts, to_timestamp
+from kneo_grpc.ports.queue import JOB_SORT_KEYS, QueuedJob
+from kneo_grpc.ports.store import Page, PageRequest
 
 
-def limit_from_pb(request: Any, limits: Limits) -> int:
-    """Return the length that a list request asks for."""
-    limit: int = request.limit if request.HasField("limit") else 100
+def page_from_pb(request: Any, limits: Limits) -> PageRequest:
+    """Return the page that a list request asks for."""
     fields = Fields(limits)
-    if not 1 <= limit <= limits.page_items:
-        fields.fault("limit", f"must be between 1 and {limits.page_items}")
+    page = fields.page(request, JOB_SORT_KEYS, "due_at", descending=False)
     fields.check()
-    return limit
+    return page
 
 
-def jobs_to_pb(jobs: Iterable[QueuedJob]) -> queue_pb2.ListQueueResponse:
-    """Return jobs as a message."""
+def jobs_to_pb(
+    jobs: Page[QueuedJob], page: PageRequest, limits: Limits
+) -> queue_pb2.ListQueueResponse:
+    """Return a page of jobs as a message."""
     items = [
         queue_pb2.QueuedJob(
             run_id=job.run_id,
@@ -29,9 +30,9 @@ def jobs_to_pb(jobs: Iterable[QueuedJob]) -> queue_pb2.ListQueueResponse:
             lease_owner=job.lease_owner,
             lease_expires_at=to_timestamp(job.lease_expires_at),
         )
-        for job in jobs
+        for job in jobs.items
     ]
-    return queue_pb2.ListQueueResponse(jobs=items, count=len(items))
+    return queue_pb2.ListQueueResponse(jobs=items, **page_facts(jobs, page, limits))
 
 
 def counts_to_pb(counts: Mapping[str, int]) -> maintenance_pb2.PruneResult:

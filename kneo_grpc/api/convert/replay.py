@@ -50,14 +50,15 @@ def replay_to_pb(replay: Replay) -> run_pb2.RunReplay:
         workflow_kind=run.workflow_kind,
         agent_name=run.agent_name,
         checkpoint_count=run.checkpoint_sequence,
-        timeline=[_item(checkpoint) for checkpoint in replay.timeline],
+        timeline=[_item(checkpoint, run.workflow_kind) for checkpoint in replay.timeline],
         replay_context=context_to_pb(replay.recovery),
     )
 
 
-def _item(checkpoint: Checkpoint) -> run_pb2.TimelineItem:
+def _item(checkpoint: Checkpoint, kind: str | None) -> run_pb2.TimelineItem:
     state, metadata = checkpoint.state, checkpoint.metadata
     error = state.get("error")
+    current = state.get("current_step_id")
     request = metadata.get("request")
     return run_pb2.TimelineItem(
         id=checkpoint.id,
@@ -68,7 +69,11 @@ def _item(checkpoint: Checkpoint) -> run_pb2.TimelineItem:
         step_id=checkpoint.step_id,
         node_id=checkpoint.node_id,
         status=str(state.get("status", "")),
-        current_step_id=state.get("current_step_id"),
+        current_step_id=current,
+        current_step_index=len(state.get("visited_steps", ()))
+        if kind == "sequential" and current is not None
+        else None,
+        current_node_id=current if kind == "graph" else None,
         continuation_id=metadata.get("continuation_id"),
         pending_human_request_id=request.get("id") if isinstance(request, Mapping) else None,
         error=run_result_pb2.RunError(

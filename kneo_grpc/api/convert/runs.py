@@ -6,16 +6,25 @@ from datetime import timedelta
 from typing import Any
 
 from kneo_grpc._gen.kneo.v1 import run_pb2, run_result_pb2
-from kneo_grpc.api.convert.fields import Fields, Limits, fill_struct, to_struct, to_timestamp
+from kneo_grpc.api.convert.fields import (
+    Fields,
+    Limits,
+    fill_struct,
+    page_facts,
+    to_struct,
+    to_timestamp,
+)
 from kneo_grpc.api.convert.human import request_to_pb
 from kneo_grpc.api.convert.specs import source_fields
 from kneo_grpc.domain.ids import RunId
 from kneo_grpc.domain.run import (
     STATUS_ALIASES,
+    TERMINAL,
     Checkpoint,
     Run,
     RunError,
     RunStatus,
+    RunSummary,
     TraceEvent,
 )
 from kneo_grpc.platform.recovery import RecoveryView
@@ -97,6 +106,10 @@ def result_to_pb(run: Run) -> run_result_pb2.RunResult:
 
 def run_to_pb(run: Run) -> run_pb2.Run:
     """Return a run as a message."""
+    return _run_to_pb(run, _metadata(run))
+
+
+def _run_to_pb(run: RunSummary, metadata: Mapping[str, Any]) -> run_pb2.Run:
     pending = run.pending
     requests = [request_to_pb(item.request) for item in pending]
     return run_pb2.Run(
@@ -118,7 +131,7 @@ def run_to_pb(run: Run) -> run_pb2.Run:
         continuation_id=pending[0].continuation_id if pending else None,
         continuation_ids=[item.continuation_id for item in pending],
         trace_event_count=run.event_sequence,
-        metadata=to_struct(_metadata(run)),
+        metadata=to_struct(metadata),
         error=_error_to_pb(run.error),
         session_id=run.session_id,
         attempt=run.attempt,
@@ -126,6 +139,10 @@ def run_to_pb(run: Run) -> run_pb2.Run:
         updated_at=to_timestamp(run.updated_at),
         started_at=to_timestamp(run.started_at),
         completed_at=to_timestamp(run.completed_at),
+        deadline_at=run.deadline_at.timestamp() if run.deadline_at else None,
+        deadline_time=to_timestamp(run.deadline_at),
+        target=run.target,
+        environment=run.environment,
     )
 
 
@@ -137,15 +154,32 @@ def list_from_pb(request: run_pb2.ListRunsRequest, limits: Limits) -> tuple[RunF
         words = (*(item.value for item in RunStatus), *STATUS_ALIASES)
         word = fields.choice("status", request.status, words)
         status = STATUS_ALIASES.get(word) or RunStatus(word)
+    where = RunFilter(
+        status=status,
+        workflow_kind=fields.optional_text(request, "workflow_kind"),
+        workflow_name=fields.optional_text(request, "workflow_name"),
+        session_id=fields.optional_text(request, "session_id"),
+        environment=fields.optional_text(request, "environment"),
+        has_error=request.has_error if request.HasField("has_error") else None,
+        created_after=fields.instant(request, "created_after"),
+        created_before=fields.instant(request, "created_before"),
+        text=fields.optional_text(request, "q"),
+    )
     page = fields.page(request, RUN_SORT_KEYS, "updated_at", descending=True)
     fields.check()
-    return RunFilter(status=status), page
+    return where, page
 
 
-def list_to_pb(runs: Page[Run], page: PageRequest) -> run_pb2.ListRunsResponse:
-    """Return a page of runs as a message."""
+def list_to_pb(
+    runs: Page[RunSummary], page: PageRequest, limits: Limits
+) -> run_pb2.ListRunsResponse:
+    """Return a page of runs as a message; what their metadata holds besides is left to get."""
     return run_pb2.ListRunsResponse(
-        runs=[run_to_pb(run) for run in runs.items], **_page_facts(runs, page)
+        runs=[
+            _run_to_pb(run, {"target": run.target, "environment": run.environment})
+            for run in runs.items
+        ],
+        **page_facts(runs, page, limits),
     )
 
 
@@ -161,12 +195,15 @@ def trace_from_pb(
     return RunId(request.run_id), kind, page
 
 
-def trace_to_pb(run_id: RunId, events: Page[TraceEvent], page: PageRequest) -> run_pb2.RunTrace:
+def trace_to_pb(
+    run: Run, events: Page[TraceEvent], page: PageRequest, limits: Limits
+) -> run_pb2.RunTrace:
     """Return a page of events as a message."""
     return run_pb2.RunTrace(
-        run_id=run_id,
-        events=[_event_to_pb(run_id, event) for event in events.items],
-        **_page_facts(events, page),
+        run_id=run.id,
+        events=[_event_to_pb(run.id, event) for event in events.items],
+        complete=run.status in TERMINAL,
+        **page_facts(events, page, limits),
     )
 
 
@@ -183,13 +220,13 @@ def checkpoints_from_pb(
 
 
 def checkpoints_to_pb(
-    run_id: RunId, checkpoints: Page[Checkpoint], page: PageRequest
+    run_id: RunId, checkpoints: Page[Checkpoint], page: PageRequest, limits: Limits
 ) -> run_pb2.ListCheckpointsResponse:
     """Return a page of checkpoints as a message."""
     return run_pb2.ListCheckpointsResponse(
         run_id=run_id,
         checkpoints=[checkpoint_to_pb(run_id, item, whole=True) for item in checkpoints.items],
-        **_page_facts(checkpoints, page),
+        **page_facts(checkpoints, page, limits),
     )
 
 
@@ -236,7 +273,7 @@ def _metadata(run: Run) -> dict[str, Any]:
     return {**run.source, **run.result}
 
 
-def _step_index(run: Run) -> int | None:
+def _step_index(run: RunSummary) -> int | None:
     """Return the index of the step under way in a sequential workflow: so many ended before it."""
     if run.workflow_kind != "sequential" or run.current_step_id is None:
         return None
@@ -247,17 +284,6 @@ def _error_to_pb(error: RunError | None) -> run_result_pb2.RunError | None:
     if error is None:
         return None
     return run_result_pb2.RunError(type=error.type, message=error.message, step_id=error.step_id)
-
-
-def _page_facts(found: Page[Any], page: PageRequest) -> dict[str, Any]:
-    return {
-        "count": len(found.items),
-        "total": found.total,
-        "limit": page.limit,
-        "offset": page.offset,
-        "sort_by": page.sort_by,
-        "sort_order": "desc" if page.descending else "asc",
-    }
 
 
 _EVENT_TEXTS = (

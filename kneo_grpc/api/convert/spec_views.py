@@ -6,9 +6,10 @@ from typing import Any, TypeVar
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
-from kneo_grpc._gen.kneo.v1 import spec_pb2
-from kneo_grpc.api.convert.fields import Fields, Limits
+from kneo_grpc._gen.kneo.v1 import run_pb2, spec_pb2
+from kneo_grpc.api.convert.fields import Fields, Limits, page_facts
 from kneo_grpc.api.convert.specs import diagnostics_to_pb, source_fields
+from kneo_grpc.platform.run_views import RunGraph
 from kneo_grpc.platform.skills import SKILL_SORT_KEYS, SkillOnDisk
 from kneo_grpc.platform.spec_views import DRAWINGS, Compilation
 from kneo_grpc.platform.specs import SpecSource
@@ -58,12 +59,23 @@ def graph_from_pb(
 
 def graph_to_pb(graph: Graph, text: str | None) -> spec_pb2.GraphSpecResponse:
     """Return a graph, and its drawing if there is one, as a message."""
-    nested = [
-        spec_pb2.NestedGraph(id=flow.id, workflow_name=flow.name or "", **_flow(flow))
-        for flow in graph.nested
-    ]
     return spec_pb2.GraphSpecResponse(
-        workflow_name=graph.root.name, subgraphs=nested, text=text, **_flow(graph.root)
+        workflow_name=graph.root.name, subgraphs=_nested(graph), text=text, **_flow(graph.root)
+    )
+
+
+def run_graph_to_pb(shown: RunGraph) -> run_pb2.RunGraph:
+    """Return a run's graph as a message."""
+    run, graph = shown.run, shown.graph
+    return run_pb2.RunGraph(
+        run_id=run.id,
+        status=run.status.value,
+        workflow_name=graph.root.name,
+        subgraphs=_nested(graph),
+        current=shown.current[0] if shown.current else None,
+        current_nodes=shown.current,
+        visited=shown.visited,
+        **_flow(graph.root),
     )
 
 
@@ -82,16 +94,13 @@ def skills_from_pb(request: spec_pb2.ListSkillsRequest, limits: Limits) -> PageR
     return page
 
 
-def skills_to_pb(skills: Page[SkillOnDisk], page: PageRequest) -> spec_pb2.ListSkillsResponse:
+def skills_to_pb(
+    skills: Page[SkillOnDisk], page: PageRequest, limits: Limits
+) -> spec_pb2.ListSkillsResponse:
     """Return a page of skills as a message."""
     return spec_pb2.ListSkillsResponse(
         skills=[_as_pb(skill, spec_pb2.SkillInfo()) for skill in skills.items],
-        count=len(skills.items),
-        total=skills.total,
-        limit=page.limit,
-        offset=page.offset,
-        sort_by=page.sort_by,
-        sort_order="desc" if page.descending else "asc",
+        **page_facts(skills, page, limits),
     )
 
 
@@ -101,6 +110,13 @@ def _compile_summary(spec: Spec) -> spec_pb2.CompileSummary:
         has_root_workflow=spec.workflow is not None,
         component_agents=sorted(spec.components.agents),
     )
+
+
+def _nested(graph: Graph) -> list[spec_pb2.NestedGraph]:
+    return [
+        spec_pb2.NestedGraph(id=flow.id, workflow_name=flow.name or "", **_flow(flow))
+        for flow in graph.nested
+    ]
 
 
 def _flow(flow: Flow) -> dict[str, Any]:

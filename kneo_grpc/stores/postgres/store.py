@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from kneo_grpc.domain.change import Change, Outcome
+from kneo_grpc.domain.change import Act, Change, Outcome, OutcomeKind
 from kneo_grpc.domain.errors import InvalidInput, StoreUnavailable
 from kneo_grpc.domain.ids import RunId
 from kneo_grpc.stores.batching import GroupCommitter, commit_all
@@ -18,6 +18,7 @@ from kneo_grpc.stores.hints import leave_work
 from kneo_grpc.stores.listing import Lists
 from kneo_grpc.stores.migrate import Migration, load_migrations
 from kneo_grpc.stores.postgres import errors
+from kneo_grpc.stores.postgres.acts import land_act
 from kneo_grpc.stores.postgres.connect import Connection, Connector, require_durability
 from kneo_grpc.stores.postgres.migrations import migrate
 from kneo_grpc.stores.postgres.session import Session
@@ -126,6 +127,10 @@ class PostgresStore(WorkReader):
         if leave_work(changes, outcomes):
             self._tell()
         return outcomes
+
+    async def act(self, act: Act) -> OutcomeKind:
+        """Land what belongs to no run."""
+        return await land_act(self._upkeep, self._statements, act)
 
     async def renew_leases(
         self, owner: str, lease_for: timedelta, run_ids: Collection[RunId]

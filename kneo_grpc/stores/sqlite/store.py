@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kneo_grpc.domain.change import Change, Outcome
+from kneo_grpc.domain.change import Act, Change, Outcome, OutcomeKind
 from kneo_grpc.domain.errors import StartRefused, StoreUnavailable
 from kneo_grpc.domain.ids import RunId
 from kneo_grpc.stores.batching import BatchResult, GroupCommitter, commit_all
@@ -123,6 +123,11 @@ class SqliteStore(WorkReader):
         if leave_work(changes, outcomes):
             self._hints.give()
         return outcomes
+
+    async def act(self, act: Act) -> OutcomeKind:
+        """Land what belongs to no run, in the writing thread."""
+        threads, writer = self._writing()
+        return await self._in(threads, lambda: writer.act(act))
 
     async def renew_leases(
         self, owner: str, lease_for: timedelta, run_ids: Collection[RunId]

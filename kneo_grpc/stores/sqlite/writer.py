@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kneo_grpc.domain.change import Change, Outcome, OutcomeKind
+from kneo_grpc.domain.change import Act, Change, Outcome, OutcomeKind
 from kneo_grpc.stores import changes as encode
 from kneo_grpc.stores.batching import BatchResult
 from kneo_grpc.stores.codec import dump_json, micros_from_duration, micros_from_instant
@@ -41,6 +41,27 @@ class Writer:
         last one.
         """
         return self._transaction(lambda: [self._run(name, *arguments) for name in names][-1])
+
+    def act(self, act: Act) -> OutcomeKind:
+        """Land what belongs to no run, in a transaction of its own."""
+
+        def land() -> OutcomeKind:
+            if act.idempotency is not None:
+                values = encode.idempotency_values(act.idempotency, micros_from_instant)
+                if not self._run("idempotency_insert", *values):
+                    raise _RefusedError(OutcomeKind.EXISTS)
+            if act.policy is not None:
+                values = encode.policy_values(act.policy, micros_from_instant)
+                if not self._run("policy_put", *values):
+                    raise _RefusedError(OutcomeKind.FENCE_LOST)
+            for record in act.audit:
+                self._run("audit_insert", *encode.audit_values(record, micros_from_instant))
+            return OutcomeKind.APPLIED
+
+        try:
+            return self._transaction(land)
+        except _RefusedError as refused:
+            return refused.outcome.kind
 
     def claim(
         self,

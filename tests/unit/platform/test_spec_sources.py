@@ -23,6 +23,7 @@ from kneo_grpc.integrations.code import CodeRegistry
 from kneo_grpc.platform import specs as specs_module
 from kneo_grpc.platform.skill_texts import SkillTexts
 from kneo_grpc.platform.specs import Specs, SpecSource
+from kneo_grpc.platform.standing_policies import StandingPolicies
 from kneo_grpc.ports.upkeep import Kept
 from kneo_grpc.spec.bundle import HmacKey, sign_spec
 from kneo_grpc.spec.skill_overlay import SkillOverlay
@@ -30,6 +31,13 @@ from tests.fakes import FakeClock
 
 SPEC = {"version": "v1", "agent": {"name": "a"}}
 KEY = HmacKey(b"secret")
+
+
+class NoPolicies:
+    """A store without environment policies."""
+
+    async def load_policies(self) -> tuple[()]:
+        return ()
 
 
 class House:
@@ -44,6 +52,7 @@ class House:
             store=None,
             code=CodeRegistry(()),
             sources=self.sources,
+            standing=StandingPolicies(NoPolicies(), self.clock),
             providers={"dummy"},
             skills=SkillTexts(skill_files(chosen)),
         )

@@ -58,7 +58,8 @@ class HumanTaskServiceServicer:
     """
 
     def ListHumanTasks(self, request, context):
-        """ListHumanTasks returns a page of the tasks that wait. Scope human:read. Errors: validation_error.
+        """ListHumanTasks returns a page of the tasks that wait. Scope human:read.
+        Errors: validation_error, invalid_page_token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

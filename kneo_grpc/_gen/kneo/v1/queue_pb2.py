@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from kneo_grpc._gen.kneo.v1 import run_pb2 as kneo_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13kneo/v1/queue.proto\x12\x07kneo.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x11kneo/v1/run.proto\"0\n\x10ListQueueRequest\x12\x12\n\x05limit\x18\x01 \x01(\x05H\x00\x88\x01\x01\x42\x08\n\x06_limit\"6\n\x16ListDeadLettersRequest\x12\x12\n\x05limit\x18\x01 \x01(\x05H\x00\x88\x01\x01\x42\x08\n\x06_limit\"D\n\x11ListQueueResponse\x12 \n\x04jobs\x18\x01 \x03(\x0b\x32\x12.kneo.v1.QueuedJob\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"\xc6\x01\n\tQueuedJob\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12*\n\x06\x64ue_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63laims\x18\x04 \x01(\x05\x12\x18\n\x0blease_owner\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x34\n\x10lease_expires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_lease_owner\"#\n\x11RequeueRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t2\xe9\x02\n\x0cQueueService\x12\x62\n\tListQueue\x12\x19.kneo.v1.ListQueueRequest\x1a\x1a.kneo.v1.ListQueueResponse\"\x1e\x90\x02\x01\x82\xd3\xe4\x93\x02\x15\x12\t/v1/queueZ\x08\x12\x06/queue\x12x\n\x0fListDeadLetters\x12\x1f.kneo.v1.ListDeadLettersRequest\x1a\x1a.kneo.v1.ListQueueResponse\"(\x90\x02\x01\x82\xd3\xe4\x93\x02\x1f\x12\x0e/v1/queue/deadZ\r\x12\x0b/queue/dead\x12{\n\nRequeueRun\x12\x1a.kneo.v1.RequeueRunRequest\x1a\x0c.kneo.v1.Run\"C\x82\xd3\xe4\x93\x02=\"\x1a/v1/queue/{run_id}/requeue:\x01*Z\x1c\"\x17/queue/{run_id}/requeue:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13kneo/v1/queue.proto\x12\x07kneo.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x11kneo/v1/run.proto\"\xc2\x01\n\x10ListQueueRequest\x12\x12\n\x05limit\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06offset\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x14\n\x07sort_by\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x17\n\nsort_order\x18\x04 \x01(\tH\x03\x88\x01\x01\x12\x17\n\npage_token\x18\x05 \x01(\tH\x04\x88\x01\x01\x42\x08\n\x06_limitB\t\n\x07_offsetB\n\n\x08_sort_byB\r\n\x0b_sort_orderB\r\n\x0b_page_token\"\xc8\x01\n\x16ListDeadLettersRequest\x12\x12\n\x05limit\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06offset\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x14\n\x07sort_by\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x17\n\nsort_order\x18\x04 \x01(\tH\x03\x88\x01\x01\x12\x17\n\npage_token\x18\x05 \x01(\tH\x04\x88\x01\x01\x42\x08\n\x06_limitB\t\n\x07_offsetB\n\n\x08_sort_byB\r\n\x0b_sort_orderB\r\n\x0b_page_token\"\xd9\x01\n\x11ListQueueResponse\x12 \n\x04jobs\x18\x01 \x03(\x0b\x32\x12.kneo.v1.QueuedJob\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\x12\r\n\x05total\x18\x03 \x01(\x05\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\x0e\n\x06offset\x18\x05 \x01(\x05\x12\x0f\n\x07sort_by\x18\x06 \x01(\t\x12\x12\n\nsort_order\x18\x07 \x01(\t\x12\x1c\n\x0fnext_page_token\x18\x08 \x01(\tH\x00\x88\x01\x01\x12\x0e\n\x06window\x18\t \x01(\x05\x42\x12\n\x10_next_page_token\"\xc6\x01\n\tQueuedJob\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12*\n\x06\x64ue_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63laims\x18\x04 \x01(\x05\x12\x18\n\x0blease_owner\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x34\n\x10lease_expires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_lease_owner\"#\n\x11RequeueRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t2\xe9\x02\n\x0cQueueService\x12\x62\n\tListQueue\x12\x19.kneo.v1.ListQueueRequest\x1a\x1a.kneo.v1.ListQueueResponse\"\x1e\x90\x02\x01\x82\xd3\xe4\x93\x02\x15\x12\t/v1/queueZ\x08\x12\x06/queue\x12x\n\x0fListDeadLetters\x12\x1f.kneo.v1.ListDeadLettersRequest\x1a\x1a.kneo.v1.ListQueueResponse\"(\x90\x02\x01\x82\xd3\xe4\x93\x02\x1f\x12\x0e/v1/queue/deadZ\r\x12\x0b/queue/dead\x12{\n\nRequeueRun\x12\x1a.kneo.v1.RequeueRunRequest\x1a\x0c.kneo.v1.Run\"C\x82\xd3\xe4\x93\x02=\"\x1a/v1/queue/{run_id}/requeue:\x01*Z\x1c\"\x17/queue/{run_id}/requeue:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,16 +40,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUEUESERVICE'].methods_by_name['ListDeadLetters']._serialized_options = b'\220\002\001\202\323\344\223\002\037\022\016/v1/queue/deadZ\r\022\013/queue/dead'
   _globals['_QUEUESERVICE'].methods_by_name['RequeueRun']._loaded_options = None
   _globals['_QUEUESERVICE'].methods_by_name['RequeueRun']._serialized_options = b'\202\323\344\223\002=\"\032/v1/queue/{run_id}/requeue:\001*Z\034\"\027/queue/{run_id}/requeue:\001*'
-  _globals['_LISTQUEUEREQUEST']._serialized_start=114
-  _globals['_LISTQUEUEREQUEST']._serialized_end=162
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=164
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=218
-  _globals['_LISTQUEUERESPONSE']._serialized_start=220
-  _globals['_LISTQUEUERESPONSE']._serialized_end=288
-  _globals['_QUEUEDJOB']._serialized_start=291
-  _globals['_QUEUEDJOB']._serialized_end=489
-  _globals['_REQUEUERUNREQUEST']._serialized_start=491
-  _globals['_REQUEUERUNREQUEST']._serialized_end=526
-  _globals['_QUEUESERVICE']._serialized_start=529
-  _globals['_QUEUESERVICE']._serialized_end=890
+  _globals['_LISTQUEUEREQUEST']._serialized_start=115
+  _globals['_LISTQUEUEREQUEST']._serialized_end=309
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=312
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=512
+  _globals['_LISTQUEUERESPONSE']._serialized_start=515
+  _globals['_LISTQUEUERESPONSE']._serialized_end=732
+  _globals['_QUEUEDJOB']._serialized_start=735
+  _globals['_QUEUEDJOB']._serialized_end=933
+  _globals['_REQUEUERUNREQUEST']._serialized_start=935
+  _globals['_REQUEUERUNREQUEST']._serialized_end=970
+  _globals['_QUEUESERVICE']._serialized_start=973
+  _globals['_QUEUESERVICE']._serialized_end=1334
 # @@protoc_insertion_point(module_scope)

@@ -58,15 +58,16 @@ class QueueServiceServicer:
     """
 
     def ListQueue(self, request, context):
-        """ListQueue returns the runs that wait or are leased, the longest due first. Scope runs:read. Errors: validation_error.
+        """ListQueue returns a page of the runs that wait or are leased, the longest due first unless sorted otherwise.
+        Scope runs:read. Errors: validation_error, invalid_page_token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDeadLetters(self, request, context):
-        """ListDeadLetters returns the runs that lost too many workers or whose code no worker has. Scope runs:read.
-        Errors: validation_error.
+        """ListDeadLetters returns a page of the runs that lost too many workers or whose code no worker has. Scope runs:read.
+        Errors: validation_error, invalid_page_token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

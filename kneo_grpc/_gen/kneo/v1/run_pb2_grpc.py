@@ -5,6 +5,7 @@ import warnings
 
 from kneo_grpc._gen.kneo.v1 import run_pb2 as kneo_dot_v1_dot_run__pb2
 from kneo_grpc._gen.kneo.v1 import run_result_pb2 as kneo_dot_v1_dot_run__result__pb2
+from kneo_grpc._gen.kneo.v1 import spec_pb2 as kneo_dot_v1_dot_spec__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -86,6 +87,16 @@ class RunServiceStub:
                 request_serializer=kneo_dot_v1_dot_run__pb2.GetRunRecoveryRequest.SerializeToString,
                 response_deserializer=kneo_dot_v1_dot_run__pb2.RunRecovery.FromString,
                 _registered_method=True)
+        self.GetRunGraph = channel.unary_unary(
+                '/kneo.v1.RunService/GetRunGraph',
+                request_serializer=kneo_dot_v1_dot_run__pb2.GetRunGraphRequest.SerializeToString,
+                response_deserializer=kneo_dot_v1_dot_run__pb2.RunGraph.FromString,
+                _registered_method=True)
+        self.GetRunPolicyReport = channel.unary_unary(
+                '/kneo.v1.RunService/GetRunPolicyReport',
+                request_serializer=kneo_dot_v1_dot_run__pb2.GetRunPolicyReportRequest.SerializeToString,
+                response_deserializer=kneo_dot_v1_dot_spec__pb2.GetPolicyReportResponse.FromString,
+                _registered_method=True)
 
 
 class RunServiceServicer:
@@ -112,7 +123,8 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRuns(self, request, context):
-        """ListRuns returns a page of runs, without their traces and checkpoints. Scope runs:read. Errors: validation_error.
+        """ListRuns returns a page of summaries of runs: all fields of Run, but for metadata, which holds target and environment
+        only. Scope runs:read. Errors: validation_error, invalid_timestamp, invalid_page_token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,7 +139,7 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetRunTrace(self, request, context):
-        """GetRunTrace returns a page of a run's events. Scope runs:read. Errors: not_found, validation_error.
+        """GetRunTrace returns a page of a run's events. Scope runs:read. Errors: not_found, validation_error, invalid_page_token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,7 +147,7 @@ class RunServiceServicer:
 
     def ListCheckpoints(self, request, context):
         """ListCheckpoints returns a page of a run's checkpoints, each with the whole state at that moment. Scope runs:read.
-        Errors: not_found, validation_error.
+        Errors: not_found, validation_error, invalid_page_token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -168,6 +180,22 @@ class RunServiceServicer:
 
     def GetRunRecovery(self, request, context):
         """GetRunRecovery tells what is left to do in a run and whether it can be continued. Scope runs:read. Errors: not_found.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRunGraph(self, request, context):
+        """GetRunGraph returns what runs after what in a run, as its frozen plan has it, and how far the run got.
+        Scope runs:read. Errors: not_found.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRunPolicyReport(self, request, context):
+        """GetRunPolicyReport returns what a reviewer asks of what a run executes, as its frozen plan has it; findings that only
+        the text of the spec shows are not in it. Scope runs:read. Errors: not_found.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -225,6 +253,16 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.GetRunRecovery,
                     request_deserializer=kneo_dot_v1_dot_run__pb2.GetRunRecoveryRequest.FromString,
                     response_serializer=kneo_dot_v1_dot_run__pb2.RunRecovery.SerializeToString,
+            ),
+            'GetRunGraph': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRunGraph,
+                    request_deserializer=kneo_dot_v1_dot_run__pb2.GetRunGraphRequest.FromString,
+                    response_serializer=kneo_dot_v1_dot_run__pb2.RunGraph.SerializeToString,
+            ),
+            'GetRunPolicyReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRunPolicyReport,
+                    request_deserializer=kneo_dot_v1_dot_run__pb2.GetRunPolicyReportRequest.FromString,
+                    response_serializer=kneo_dot_v1_dot_spec__pb2.GetPolicyReportResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -498,6 +536,60 @@ class RunService:
             '/kneo.v1.RunService/GetRunRecovery',
             kneo_dot_v1_dot_run__pb2.GetRunRecoveryRequest.SerializeToString,
             kneo_dot_v1_dot_run__pb2.RunRecovery.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRunGraph(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kneo.v1.RunService/GetRunGraph',
+            kneo_dot_v1_dot_run__pb2.GetRunGraphRequest.SerializeToString,
+            kneo_dot_v1_dot_run__pb2.RunGraph.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRunPolicyReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kneo.v1.RunService/GetRunPolicyReport',
+            kneo_dot_v1_dot_run__pb2.GetRunPolicyReportRequest.SerializeToString,
+            kneo_dot_v1_dot_spec__pb2.GetPolicyReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -491,19 +491,21 @@ class HumanReviewRequirement(_message.Message):
     def __init__(self, code: _Optional[str] = ..., path: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ListSkillsRequest(_message.Message):
-    __slots__ = ("limit", "offset", "sort_by", "sort_order")
+    __slots__ = ("limit", "offset", "sort_by", "sort_order", "page_token")
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     SORT_BY_FIELD_NUMBER: _ClassVar[int]
     SORT_ORDER_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     limit: int
     offset: int
     sort_by: str
     sort_order: str
-    def __init__(self, limit: _Optional[int] = ..., offset: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[str] = ...) -> None: ...
+    page_token: str
+    def __init__(self, limit: _Optional[int] = ..., offset: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[str] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListSkillsResponse(_message.Message):
-    __slots__ = ("skills", "count", "total", "limit", "offset", "sort_by", "sort_order")
+    __slots__ = ("skills", "count", "total", "limit", "offset", "sort_by", "sort_order", "next_page_token", "window")
     SKILLS_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
@@ -511,6 +513,8 @@ class ListSkillsResponse(_message.Message):
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     SORT_BY_FIELD_NUMBER: _ClassVar[int]
     SORT_ORDER_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
     skills: _containers.RepeatedCompositeFieldContainer[SkillInfo]
     count: int
     total: int
@@ -518,7 +522,9 @@ class ListSkillsResponse(_message.Message):
     offset: int
     sort_by: str
     sort_order: str
-    def __init__(self, skills: _Optional[_Iterable[_Union[SkillInfo, _Mapping]]] = ..., count: _Optional[int] = ..., total: _Optional[int] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[str] = ...) -> None: ...
+    next_page_token: str
+    window: int
+    def __init__(self, skills: _Optional[_Iterable[_Union[SkillInfo, _Mapping]]] = ..., count: _Optional[int] = ..., total: _Optional[int] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[str] = ..., next_page_token: _Optional[str] = ..., window: _Optional[int] = ...) -> None: ...
 
 class SkillInfo(_message.Message):
     __slots__ = ("name", "description", "path")

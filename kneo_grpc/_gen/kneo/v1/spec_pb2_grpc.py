@@ -125,7 +125,7 @@ class SpecServiceServicer:
 
     def ListSkills(self, request, context):
         """ListSkills returns a page of the skills that lie below the server's spec root: folders that hold a SKILL.md or a
-        skill.yaml. Scope specs:read. Errors: validation_error.
+        skill.yaml. Scope specs:read. Errors: validation_error, invalid_page_token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -75,10 +75,7 @@ select
     else 'ready'
   end as state,
   due_at, claims, lease_owner, lease_expires_at
-from jobs
-where kind = $1
-order by due_at
-limit $2;
+from jobs;
 
 -- name: work_hint
 -- Tells waiting workers of other processes. A hint may be lost, so it waits for no disk.

@@ -153,3 +153,16 @@ create index human_tasks_by_settlement on human_tasks (settled_at) where settled
 -- What goes with its run.
 create index human_tasks_by_run on human_tasks (run_id);
 create index audit_events_by_run on audit_events (run_id) where run_id is not null;
+
+-- What all processes of a service share.
+create table service_keys (
+  name text collate "C" primary key,
+  content bytea not null
+);
+
+create table environment_policies (
+  environment text collate "C" primary key,
+  version integer not null,
+  policy json not null,
+  updated_at timestamptz not null
+);

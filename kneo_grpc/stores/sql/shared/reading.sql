@@ -8,7 +8,13 @@ select 1 from schema_migrations where version = 1;
 select * from runs where id = $1;
 
 -- name: run_list
-select * from runs;
+-- What a summary shows; above all not the source, which may hold a whole spec.
+select
+  id, status, attempt, plan_digest, target, agent_name, workflow_name, workflow_kind, environment,
+  session_id, input_text, output_text, current_step_id, current_node_id, event_sequence,
+  checkpoint_sequence, detail, created_at, updated_at, updated_slot, started_at, completed_at,
+  deadline_at
+from runs;
 
 -- name: plan_load
 select content from plans where digest = $1;
@@ -42,3 +48,9 @@ select * from human_tasks;
 
 -- name: idempotency_load
 select * from idempotency_records where principal = $1 and scope = $2 and key = $3;
+
+-- name: service_key_load
+select content from service_keys where name = $1;
+
+-- name: policy_list
+select environment, version, policy, updated_at from environment_policies order by environment;

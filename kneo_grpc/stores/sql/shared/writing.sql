@@ -26,3 +26,19 @@ returning key;
 
 -- name: idempotency_complete
 update idempotency_records set response = $4 where principal = $1 and scope = $2 and key = $3;
+
+-- name: service_key_insert
+insert into service_keys (name, content) values ($1, $2) on conflict (name) do nothing;
+
+-- name: policy_put
+-- Replaces a policy of the version $2, 0 for none; returns nothing when somebody else was faster.
+insert into environment_policies as known (environment, version, policy, updated_at)
+values ($1, $2 + 1, $3, $4)
+on conflict (environment) do update set
+  version = excluded.version, policy = excluded.policy, updated_at = excluded.updated_at
+  where known.version = $2
+returning version;
+
+-- name: audit_insert
+insert into audit_events (id, event_type, run_id, continuation_id, actor, metadata, created_at)
+values ($1, $2, $3, $4, $5, $6, $7);

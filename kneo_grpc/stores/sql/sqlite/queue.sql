@@ -77,7 +77,4 @@ select
     else 'ready'
   end as state,
   due_at, claims, lease_owner, lease_expires_at
-from jobs
-where kind = $1
-order by due_at
-limit $2;
+from jobs;

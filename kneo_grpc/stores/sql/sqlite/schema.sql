@@ -140,3 +140,16 @@ create index human_tasks_by_settlement on human_tasks (settled_at) where settled
 
 -- What goes with its run.
 create index audit_events_by_run on audit_events (run_id) where run_id is not null;
+
+-- What all processes of a service share.
+create table service_keys (
+  name text primary key not null,
+  content blob not null
+) without rowid;
+
+create table environment_policies (
+  environment text primary key not null,
+  version integer not null,
+  policy text not null,
+  updated_at integer not null
+) without rowid;
