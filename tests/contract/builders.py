@@ -56,9 +56,8 @@ def make_run(**fields: Any) -> Run:
 
 def summary(run: Run) -> RunSummary:
     """A run as lists show it."""
-    return RunSummary(
-        **{part.name: getattr(run, part.name) for part in dataclasses.fields(RunSummary)}
-    )
+    names = (part.name for part in dataclasses.fields(RunSummary))
+    return RunSummary(**{name: getattr(run, name) for name in names})
 
 
 def event(kind: str = "step_started", **fields: Any) -> TraceEvent:

@@ -67,9 +67,8 @@ async def test_a_later_release_adds_its_migrations(address, query: Query) -> Non
 
 async def test_an_older_release_refuses_a_newer_database(address) -> None:
     await start_and_stop(address, EXTRA)
-    with pytest.raises(
-        MigrationFailed, match=f"schema version {EXTRA.version}, this release knows {len(SHIPPED)}"
-    ):
+    text = f"schema version {EXTRA.version}, this release knows {len(SHIPPED)}"
+    with pytest.raises(MigrationFailed, match=text):
         await start_and_stop(address)
 
 
@@ -85,9 +84,8 @@ async def test_a_failing_migration_leaves_nothing_and_can_be_mended(
 ) -> None:
     script = EXTRA.script + "\ninsert into no_such_table values (1);"
     broken = Migration(version=EXTRA.version, name="extra", script=script)
-    with pytest.raises(
-        MigrationFailed, match=rf"Migration {EXTRA.version} \(extra\) failed.*no_such_table"
-    ):
+    text = rf"Migration {EXTRA.version} \(extra\) failed.*no_such_table"
+    with pytest.raises(MigrationFailed, match=text):
         await start_and_stop(address, broken)
     assert [r.version for r in caplog.records if r.message == "migration failed"] == [EXTRA.version]
     assert await query("select max(version) from schema_migrations") == [(len(SHIPPED),)]
