@@ -201,6 +201,60 @@ class LocalPlatform:
         allow = ",".join((*self._workers_import, *missing))
         return {"modules": missing, "import_allow": allow}
 
+    async def run_graph(self, run_id: str) -> dict[str, Any]:
+        """As GET /v1/runs/{run_id}/graph."""
+        body = {"run_id": run_id}
+        return await self._call(self._servicers.runs.GetRunGraph, "GetRunGraphRequest", body)
+
+    async def run_policy_report(self, run_id: str) -> dict[str, Any]:
+        """As GET /v1/runs/{run_id}/policy-report."""
+        method = self._servicers.runs.GetRunPolicyReport
+        return await self._call(method, "GetRunPolicyReportRequest", {"run_id": run_id})
+
+    async def list_environment_policies(self) -> dict[str, Any]:
+        """As GET /v1/policies/environment."""
+        method = self._servicers.policies.ListEnvironmentPolicies
+        return await self._call(method, "ListEnvironmentPoliciesRequest", {})
+
+    async def get_environment_policy(self, environment: str) -> dict[str, Any]:
+        """As GET /v1/policies/environment/{environment}."""
+        method = self._servicers.policies.GetEnvironmentPolicy
+        body = {"environment": environment}
+        return await self._call(method, "GetEnvironmentPolicyRequest", body)
+
+    async def put_environment_policy(
+        self, environment: str, body: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """As PUT /v1/policies/environment/{environment}."""
+        method = self._servicers.policies.PutEnvironmentPolicy
+        body = {**body, "environment": environment}
+        return await self._call(method, "PutEnvironmentPolicyRequest", body)
+
+    async def preview_environment_policy(
+        self, environment: str, body: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """As POST /v1/policies/environment/{environment}/preview."""
+        method = self._servicers.policies.PreviewEnvironmentPolicy
+        body = {**body, "environment": environment}
+        return await self._call(method, "PreviewEnvironmentPolicyRequest", body)
+
+    async def list_credentials(self, query: Mapping[str, Any]) -> dict[str, Any]:
+        """As GET /v1/security/credentials."""
+        method = self._servicers.credentials.ListCredentials
+        return await self._call(method, "ListCredentialsRequest", query)
+
+    async def health(self) -> dict[str, Any]:
+        """As GET /v1/healthz."""
+        return await self._call(self._servicers.health.GetHealth, "GetHealthRequest", {})
+
+    async def live(self) -> dict[str, Any]:
+        """As GET /v1/livez."""
+        return await self._call(self._servicers.health.GetLiveness, "GetLivenessRequest", {})
+
+    async def ready(self) -> dict[str, Any]:
+        """As GET /v1/readyz."""
+        return await self._call(self._servicers.health.GetReadiness, "GetReadinessRequest", {})
+
     async def _call(
         self,
         method: Callable[[Any, Any], Any],

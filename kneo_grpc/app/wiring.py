@@ -264,21 +264,8 @@ def build_platform(
             providers=settings.health_providers,
             mcp=settings.health_mcp,
         ),
-        policies=Policies(
-            store=store,
-            specs=specs,
-            standing=base.standing,
-            idempotency=idempotency,
-            clock=clock,
-            ids=ids,
-        ),
-        credentials=Credentials(
-            store=store,
-            sources=base.sources,
-            is_set=lambda name: bool(environment().get(name, "").strip()),
-            clock=clock,
-            ids=ids,
-        ),
+        policies=_build_policies(store, base),
+        credentials=_build_credentials(store, base),
         page_tokens=PageTokens(),
     )
 
@@ -338,6 +325,27 @@ def _build_base(
         writer=writer,
         endings=Endings(store=store, specs=specs, legs=legs, writer=writer),
         idempotency=Idempotency(store, clock),
+    )
+
+
+def _build_policies(store: DurableStore, base: _Base) -> Policies:
+    return Policies(
+        store=store,
+        specs=base.specs,
+        standing=base.standing,
+        idempotency=base.idempotency,
+        clock=base.clock,
+        ids=base.ids,
+    )
+
+
+def _build_credentials(store: DurableStore, base: _Base) -> Credentials:
+    return Credentials(
+        store=store,
+        sources=base.sources,
+        is_set=lambda name: bool(environment().get(name, "").strip()),
+        clock=base.clock,
+        ids=base.ids,
     )
 
 

@@ -10,10 +10,12 @@ import typer
 import kneo_grpc
 from kneo_grpc.cli import (
     config,
+    credentials,
     demo,
     gateway,
     human,
     maintenance,
+    policies,
     queue,
     run,
     runs,
@@ -41,6 +43,8 @@ app.add_typer(service.app, name="service")
 app.command("worker")(worker.worker)
 app.add_typer(queue.app, name="queue")
 app.add_typer(maintenance.app, name="maintenance")
+app.add_typer(policies.app, name="policies")
+app.command("credentials")(credentials.credentials)
 app.add_typer(gateway.app, name="gateway")
 app.command("demo")(demo.demo)
 

@@ -92,3 +92,36 @@ class Backend(Protocol):
 
     async def policy_report(self, body: Json) -> Json:
         """Return `valid` and the `report`."""
+
+    async def run_graph(self, run_id: str) -> Json:
+        """Return what runs after what in a run, and how far it got."""
+
+    async def run_policy_report(self, run_id: str) -> Json:
+        """Return `valid` and the `report` on what a run executes."""
+
+    async def list_skills(self, query: Json) -> Json:
+        """Return a page with `skills`."""
+
+    async def list_environment_policies(self) -> Json:
+        """Return `policies` by environment."""
+
+    async def get_environment_policy(self, environment: str) -> Json:
+        """Return the `policy` of an environment."""
+
+    async def put_environment_policy(self, environment: str, body: Json) -> Json:
+        """Replace a policy; return `policy` and `previous_policy`."""
+
+    async def preview_environment_policy(self, environment: str, body: Json) -> Json:
+        """Return what a policy would change."""
+
+    async def list_credentials(self, query: Json) -> Json:
+        """Return the `inventory` of secrets."""
+
+    async def health(self) -> Json:
+        """Return the answer of a service that is up."""
+
+    async def live(self) -> Json:
+        """Return the answer of a process that need not be restarted."""
+
+    async def ready(self) -> Json:
+        """Return the readiness checks."""

@@ -145,6 +145,50 @@ class Service:
         """Report on a spec."""
         return self._client.policy_report(body)
 
+    async def run_graph(self, run_id: str) -> Json:
+        """Return what runs after what in a run, and how far it got."""
+        return self._client.run_graph(run_id)
+
+    async def run_policy_report(self, run_id: str) -> Json:
+        """Return `valid` and the `report` on what a run executes."""
+        return self._client.run_policy_report(run_id)
+
+    async def list_skills(self, query: Json) -> Json:
+        """Return a page with `skills`."""
+        return self._client.list_skills(query)
+
+    async def list_environment_policies(self) -> Json:
+        """Return `policies` by environment."""
+        return self._client.list_environment_policies()
+
+    async def get_environment_policy(self, environment: str) -> Json:
+        """Return the `policy` of an environment."""
+        return self._client.get_environment_policy(environment)
+
+    async def put_environment_policy(self, environment: str, body: Json) -> Json:
+        """Replace a policy; return `policy` and `previous_policy`."""
+        return self._client.put_environment_policy(environment, body)
+
+    async def preview_environment_policy(self, environment: str, body: Json) -> Json:
+        """Return what a policy would change."""
+        return self._client.preview_environment_policy(environment, body)
+
+    async def list_credentials(self, query: Json) -> Json:
+        """Return the `inventory` of secrets."""
+        return self._client.list_credentials(query)
+
+    async def health(self) -> Json:
+        """Return the answer of a service that is up."""
+        return self._client.health()
+
+    async def live(self) -> Json:
+        """Return the answer of a process that need not be restarted."""
+        return self._client.live()
+
+    async def ready(self) -> Json:
+        """Return the readiness checks."""
+        return self._client.ready()
+
 
 @asynccontextmanager
 async def open_backend(session: Session) -> AsyncIterator[Backend]:

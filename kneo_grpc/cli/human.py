@@ -23,11 +23,17 @@ def list_tasks(
     run_id: Annotated[str | None, typer.Option(help="Only tasks of this run.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Page size.")] = 100,
     offset: Annotated[int, typer.Option(min=0, max=10000, help="How many to pass over.")] = 0,
+    status: Annotated[
+        str | None, typer.Option(help="pending or escalated: only tasks that are.")
+    ] = None,
+    page_token: Annotated[
+        str | None, typer.Option(metavar="TOKEN", help="next_page_token of the page before.")
+    ] = None,
 ) -> None:
     """List the questions that wait for an answer."""
     query: Json = {"limit": limit, "offset": offset}
-    if run_id is not None:
-        query["run_id"] = run_id
+    given = {"run_id": run_id, "status": status, "page_token": page_token}
+    query |= {name: value for name, value in given.items() if value is not None}
     page = session.ask(lambda backend: backend.list_human_tasks(query))
     if session.as_json:
         show.as_json(page)

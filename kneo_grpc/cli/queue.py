@@ -12,17 +12,20 @@ app = typer.Typer(help="See what waits, and put back what was given up.", no_arg
 
 _RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
 _Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many to show at most.")]
+_Token = Annotated[
+    str | None, typer.Option(metavar="TOKEN", help="next_page_token of the page before.")
+]
 
 
 @app.command("list")
 @in_session
-def list_queue(session: Session, limit: _Limit = 100) -> None:
+def list_queue(session: Session, limit: _Limit = 100, page_token: _Token = None) -> None:
     """List the runs that wait or are executed.
 
     The longest due comes first. States: ready, later (due in the future) and leased (a process
     executes it).
     """
-    page = session.ask(lambda backend: backend.list_queue({"limit": limit}))
+    page = session.ask(lambda backend: backend.list_queue(_query(limit, page_token)))
     if session.as_json:
         show.as_json(page)
         return
@@ -49,12 +52,12 @@ def list_queue(session: Session, limit: _Limit = 100) -> None:
 
 @app.command("dead")
 @in_session
-def list_dead_letters(session: Session, limit: _Limit = 100) -> None:
+def list_dead_letters(session: Session, limit: _Limit = 100, page_token: _Token = None) -> None:
     """List the runs that were given up: dead letters.
 
     They took too many workers down, or no worker has their code.
     """
-    page = session.ask(lambda backend: backend.list_dead_letters({"limit": limit}))
+    page = session.ask(lambda backend: backend.list_dead_letters(_query(limit, page_token)))
     if session.as_json:
         show.as_json(page)
         return
@@ -87,3 +90,7 @@ def requeue(session: Session, run_id: _RunId) -> None:
 def _print_cut(jobs: list[show.Json], limit: int) -> None:
     if len(jobs) >= limit:
         show.line(f"There may be more than {limit}; --limit shows others.")
+
+
+def _query(limit: int, page_token: str | None) -> show.Json:
+    return {"limit": limit, **({"page_token": page_token} if page_token is not None else {})}

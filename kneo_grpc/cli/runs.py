@@ -4,18 +4,23 @@ from typing import Annotated, Any
 
 import typer
 
-from kneo_grpc.cli import show
+from kneo_grpc.cli import run_views, show
 from kneo_grpc.cli.run import print_result
 from kneo_grpc.cli.session import Session, in_keyed_session, in_session
 from kneo_grpc.domain.run import STATUS_ALIASES, RunStatus
 from kneo_grpc.spec.spelling import closest
 
 app = typer.Typer(help="Look at runs, end them, and make them go on.", no_args_is_help=True)
+app.command("graph")(run_views.graph)
+app.command("policy-report")(run_views.policy_report)
 
 _RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
 _Limit = Annotated[int, typer.Option(min=1, max=1000, help="Page size.")]
 _SEQUENCE_MAX = 2**31 - 1
 _Offset = Annotated[int, typer.Option(min=0, max=10000, help="How many to pass over.")]
+_Token = Annotated[
+    str | None, typer.Option(metavar="TOKEN", help="next_page_token of the page before.")
+]
 
 
 @app.command("list")
@@ -26,17 +31,46 @@ def list_runs(
         str | None,
         typer.Option(metavar="STATUS", help=f"Only runs of this status: {', '.join(RunStatus)}."),
     ] = None,
+    workflow_kind: Annotated[
+        str | None, typer.Option(help="Only runs of workflows of this kind.")
+    ] = None,
+    workflow_name: Annotated[str | None, typer.Option(help="Only runs of this workflow.")] = None,
+    session_id: Annotated[str | None, typer.Option(help="Only runs of this session.")] = None,
+    environment: Annotated[
+        str | None, typer.Option("--env", help="Only runs of this environment.")
+    ] = None,
+    has_error: Annotated[
+        bool | None,
+        typer.Option("--with-error/--without-error", help="Only runs with, or without."),
+    ] = None,
+    created_after: Annotated[
+        str | None, typer.Option(metavar="INSTANT", help="ISO 8601, UTC unless it names a zone.")
+    ] = None,
+    created_before: Annotated[str | None, typer.Option(metavar="INSTANT")] = None,
+    q: Annotated[
+        str | None,
+        typer.Option("--text", help="Only runs whose output or error message holds this text."),
+    ] = None,
     limit: _Limit = 100,
     offset: _Offset = 0,
+    page_token: _Token = None,
 ) -> None:
     """List runs, the one that changed last first."""
-    words = (*RunStatus, *STATUS_ALIASES)
-    if status is not None and status not in words:
-        meant = closest(status, words)
-        hint = f"did you mean {meant}? " if meant else ""
-        text = f"{status!r} is no status: {hint}there are {', '.join(words)}"
-        raise typer.BadParameter(text, param_hint="--status")
-    query = _given(status=status, limit=limit, offset=offset)
+    _check_status(status)
+    query = _given(
+        status=status,
+        workflow_kind=workflow_kind,
+        workflow_name=workflow_name,
+        session_id=session_id,
+        environment=environment,
+        has_error=has_error,
+        created_after=created_after,
+        created_before=created_before,
+        q=q,
+        limit=limit,
+        offset=offset,
+        page_token=page_token,
+    )
     page = session.ask(lambda backend: backend.list_runs(query))
     if session.as_json:
         show.as_json(page)
@@ -80,9 +114,10 @@ def trace(
     event_type: Annotated[str | None, typer.Option(help="Only events of this type.")] = None,
     limit: _Limit = 100,
     offset: _Offset = 0,
+    page_token: _Token = None,
 ) -> None:
     """Show what happened in a run, in order."""
-    query = _given(event_type=event_type, limit=limit, offset=offset)
+    query = _given(event_type=event_type, limit=limit, offset=offset, page_token=page_token)
     page = session.ask(lambda backend: backend.trace(run_id, query))
     if session.as_json:
         show.as_json(page)
@@ -114,9 +149,10 @@ def checkpoints(
     ] = None,
     limit: _Limit = 100,
     offset: _Offset = 0,
+    page_token: _Token = None,
 ) -> None:
     """Show the points that a run passed; --json adds the state at each."""
-    query = _given(type=kind, limit=limit, offset=offset)
+    query = _given(type=kind, limit=limit, offset=offset, page_token=page_token)
     page = session.ask(lambda backend: backend.checkpoints(run_id, query))
     if session.as_json:
         show.as_json(page)
@@ -323,5 +359,14 @@ def _short(value: str | None) -> str | None:
     return words if len(words) <= 60 else f"{words[:59]}…"
 
 
-def _given(**query: str | int | None) -> show.Json:
+def _check_status(status: str | None) -> None:
+    words = (*RunStatus, *STATUS_ALIASES)
+    if status is not None and status not in words:
+        meant = closest(status, words)
+        hint = f"did you mean {meant}? " if meant else ""
+        text = f"{status!r} is no status: {hint}there are {', '.join(words)}"
+        raise typer.BadParameter(text, param_hint="--status")
+
+
+def _given(**query: str | int | bool | None) -> show.Json:
     return {name: value for name, value in query.items() if value is not None}

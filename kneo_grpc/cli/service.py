@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from kneo_grpc.cli.session import told_failures
+from kneo_grpc.cli import show
+from kneo_grpc.cli.session import Session, in_session, told_failures
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -31,6 +32,27 @@ _Worker = Annotated[
 @app.callback()
 def _service() -> None:
     """Run the service."""
+
+
+@app.command("health")
+@in_session
+def health(session: Session) -> None:
+    """Ask whether a service answers."""
+    show.as_json(session.ask(lambda backend: backend.health()))
+
+
+@app.command("live")
+@in_session
+def live(session: Session) -> None:
+    """Ask whether a service's process need not be restarted."""
+    show.as_json(session.ask(lambda backend: backend.live()))
+
+
+@app.command("ready")
+@in_session
+def ready(session: Session) -> None:
+    """Ask a service for its readiness checks; exits with 1 while one fails."""
+    show.as_json(session.ask(lambda backend: backend.ready()))
 
 
 @app.command("serve")

@@ -98,6 +98,7 @@ app.command("resolve")(spec_text.resolve)
 app.command("explain")(spec_views.explain)
 app.command("graph")(spec_views.graph)
 app.command("policy-report")(spec_views.policy_report)
+app.command("skills")(spec_views.skills)
 app.command("migrate")(spec_text.migrate)
 app.command("schema")(spec_text.schema)
 

@@ -85,6 +85,27 @@ def policy_report(
         raise typer.Exit(1)
 
 
+@in_session
+def skills(
+    session: Session,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Page size.")] = 100,
+    offset: Annotated[int, typer.Option(min=0, max=10000, help="How many to pass over.")] = 0,
+) -> None:
+    """List the skills that lie below the folder of specs."""
+    query: show.Json = {"limit": limit, "offset": offset}
+    page = session.ask(lambda backend: backend.list_skills(query), doing="Looking")
+    if session.as_json:
+        show.as_json(page)
+        return
+    rows = [
+        (item.get("name"), item.get("path"), item.get("description"))
+        for item in page.get("skills") or []
+    ]
+    if rows:
+        show.table(("skill", "path", "description"), rows)
+    show.page_note(page, "skills")
+
+
 def _with_policy(report: show.Json, spec_file: SpecFile) -> show.Json:
     """Add what the project's policy has against the spec to the findings of a report, and give
     permissions one order: on their way they have none.

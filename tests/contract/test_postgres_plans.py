@@ -66,7 +66,8 @@ insert into checkpoints (run_id, sequence, id, type, iteration, patch, metadata,
 select 'run_fill_' || n, s, 'c', 't', 1, '[]', '{}', now()
 from generate_series(1, 20000) n, generate_series(1, 3) s;
 insert into jobs (run_id, kind, subject, due_at, created_at)
-select 'run_fill_' || n, 'run', '', now() - n * interval '1 ms', now() from generate_series(1, 20000) n;
+select 'run_fill_' || n, 'run', '', now() - n * interval '1 ms', now()
+from generate_series(1, 20000) n;
 insert into human_tasks (id, run_id, status, workflow_kind, created_at, body)
 select 'cont_' || n, 'run_fill_' || n, case when n % 100 = 0 then 'pending' else 'decided' end,
   'graph', now(), '{}' from generate_series(1, 20000) n;

@@ -53,18 +53,31 @@ class RunOptions(SpecOptions, total=False):
 
 
 class Paging(TypedDict, total=False):
-    """limit: 1 to 1,000, 100 when left out. sort_order: `asc` or `desc`."""
+    """limit: 1 to 1,000, 100 when left out. sort_order: `asc` or `desc`. page_token: the page
+    before's `next_page_token`, in place of an offset.
+    """
 
     limit: int
     offset: int
     sort_by: str
     sort_order: str
+    page_token: str
 
 
 class RunQuery(Paging, total=False):
-    """status: only runs of this status."""
+    """Only runs of which all of these hold. created_after, created_before: ISO 8601; q: a text
+    that the output or the error message holds.
+    """
 
     status: str
+    workflow_kind: str
+    workflow_name: str
+    session_id: str
+    environment: str
+    has_error: bool
+    created_after: str
+    created_before: str
+    q: str
 
 
 class TraceQuery(Paging, total=False):
@@ -80,10 +93,13 @@ class CheckpointQuery(Paging, total=False):
 
 
 class HumanTaskQuery(Paging, total=False):
-    """run_id, workflow_kind: only tasks of this run, of workflows of this kind."""
+    """run_id, workflow_kind: only tasks of this run, of workflows of this kind. status: `pending`
+    or `escalated`.
+    """
 
     run_id: str
     workflow_kind: str
+    status: str
 
 
 def checked(given: Mapping[str, Any], shape: type) -> Json:
