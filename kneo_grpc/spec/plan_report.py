@@ -22,7 +22,9 @@ _TOUCHES = (
 
 
 def plan_report(plan: Plan) -> dict[str, Any]:
-    """Return the report; its keys are those of policy_report."""
+    """Return the report; its keys are those of policy_report. An agent's tools are those that it
+    may call: what is denied or excluded is not among them.
+    """
     agents = [(_label("agent", "agents", key), agent) for key, agent in plan.agents.items()]
     asked = [
         {"workflow": _label("workflow", "workflows", key), "step_id": step.id, "ref": step.ref}
@@ -35,7 +37,7 @@ def plan_report(plan: Plan) -> dict[str, Any]:
         for item in found
         if item.code in PRIVILEGED
     ]
-    if required and not asked:
+    if required and not any(step.kind == "human" for _, step in _steps(plan)):
         text = "tools with wide permissions run, and nobody is asked"
         found.append(_warning("W_HUMAN_APPROVAL_MISSING", "workflow", text))
     if plan.humans and not required:
@@ -119,7 +121,7 @@ def _tool_policy(label: str, agent: AgentPlan) -> dict[str, Any]:
     return {
         "agent": label,
         "include": list(agent.tools),
-        "exclude": list(rights.get("deny", ())),
+        "exclude": [],
         **({"permissions": rights} if rights else {}),
         "unrestricted": bool(wide) if rights else bool(agent.tools),
     }
