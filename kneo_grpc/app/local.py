@@ -227,7 +227,7 @@ class LocalPlatform:
     ) -> dict[str, Any]:
         """As PUT /v1/policies/environment/{environment}."""
         method = self._servicers.policies.PutEnvironmentPolicy
-        body = {**body, "environment": environment}
+        body = {"environment": environment, "policy": body}
         return await self._call(method, "PutEnvironmentPolicyRequest", body)
 
     async def preview_environment_policy(
@@ -235,7 +235,7 @@ class LocalPlatform:
     ) -> dict[str, Any]:
         """As POST /v1/policies/environment/{environment}/preview."""
         method = self._servicers.policies.PreviewEnvironmentPolicy
-        body = {**body, "environment": environment}
+        body = {"environment": environment, "policy": body}
         return await self._call(method, "PreviewEnvironmentPolicyRequest", body)
 
     async def list_credentials(self, query: Mapping[str, Any]) -> dict[str, Any]:

@@ -199,13 +199,13 @@ class AsyncClient:
         """Replace the policy of an environment; return `policy` and `previous_policy`. body: the
         policy's fields; what is left out has its default.
         """
-        fields = {**body, "environment": environment}
+        fields = {"environment": environment, "policy": body}
         return await self._call(methods.PUT_ENVIRONMENT_POLICY, fields, idempotency_key)
 
     async def preview_environment_policy(self, environment: str, body: Json) -> Json:
         """Return what a policy would change. body: as for put_environment_policy."""
         return await self._call(
-            methods.PREVIEW_ENVIRONMENT_POLICY, {**body, "environment": environment}
+            methods.PREVIEW_ENVIRONMENT_POLICY, {"environment": environment, "policy": body}
         )
 
     async def list_credentials(self, query: Json | None = None) -> Json:

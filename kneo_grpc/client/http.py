@@ -83,7 +83,8 @@ def _split(method: Method, fields: Mapping[str, Any]) -> tuple[str, bytes | None
         elif value is not None:
             rest[name] = value
     if method.verb != "GET":
-        return path, json.dumps(rest).encode()
+        content = rest if method.body is None else rest.get(method.body, {})
+        return path, json.dumps(content).encode()
     words = {True: "true", False: "false"}
     rest = {
         name: words[value] if isinstance(value, bool) else value for name, value in rest.items()

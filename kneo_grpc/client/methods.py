@@ -12,13 +12,17 @@ Json: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """One call. keyed: it is sent with an idempotency key, so that a retry does nothing twice."""
+    """One call. keyed: it is sent with an idempotency key, so that a retry does nothing twice.
+
+    body: the one field that is the body of its HTTP request; None for all that the path leaves.
+    """
 
     service: str
     rpc: str
     verb: str
     path: str
     keyed: bool = False
+    body: str | None = None
 
 
 def _runs(rpc: str, verb: str, path: str, *, keyed: bool = False) -> Method:
@@ -32,7 +36,8 @@ def _maintenance(rpc: str, name: str) -> Method:
 
 def _policies(rpc: str, verb: str, rest: str, *, keyed: bool = False) -> Method:
     path = f"/v1/policies/environment{rest}"
-    return Method(service="PolicyService", rpc=rpc, verb=verb, path=path, keyed=keyed)
+    body = None if verb == "GET" else "policy"
+    return Method(service="PolicyService", rpc=rpc, verb=verb, path=path, keyed=keyed, body=body)
 
 
 def _specs(rpc: str, name: str) -> Method:

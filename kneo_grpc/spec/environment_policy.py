@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
 
 from kneo_grpc.domain.diagnostic import Diagnostic, Severity
 from kneo_grpc.spec.codes import OLD_NAMES
-from kneo_grpc.spec.document import Document, Path
+from kneo_grpc.spec.document import Document, Path, format_path
 from kneo_grpc.spec.findings import Findings, shown
 from kneo_grpc.spec.model import Agent, AnyWorkflow, Shape, Spec
 from kneo_grpc.spec.names import agents, steps
@@ -39,6 +40,27 @@ class EnvironmentPolicy(Shape):
     """Every agent has a guardrail."""
     require_signed_bundle: bool = False
     """Nothing runs but a signed bundle."""
+
+
+def policy_given(data: Mapping[str, Any]) -> tuple[EnvironmentPolicy, list[tuple[str, str]]]:
+    """Return the policy with these fields, and what is wrong with them as (field, text) pairs; with
+    faults the policy is the one of all defaults. No text holds a value.
+    """
+    try:
+        policy = EnvironmentPolicy.model_validate(dict(data))
+    except ValidationError as error:
+        return EnvironmentPolicy(), [
+            (format_path(item["loc"]) or "policy", _fault(item))
+            for item in error.errors(include_input=False, include_url=False)
+        ]
+    codes = list(dict.fromkeys(policy.blocked_diagnostic_codes))
+    return policy.model_copy(update={"blocked_diagnostic_codes": codes}), []
+
+
+def _fault(item: ErrorDetails) -> str:
+    if item["type"] == "extra_forbidden":
+        return "is not a field of a policy"
+    return item["msg"][:1].lower() + item["msg"][1:]
 
 
 def combined(*policies: EnvironmentPolicy | None) -> EnvironmentPolicy | None:

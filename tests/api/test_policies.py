@@ -31,9 +31,8 @@ SPEC = function_spec("note")
 
 
 def put(service: Service, environment: str = "prod", *, key: str = "", by: str = "", **policy: Any):
-    request = ParseDict(
-        {"environment": environment, **policy}, policy_pb2.PutEnvironmentPolicyRequest()
-    )
+    fields = {"environment": environment, "policy": policy}
+    request = ParseDict(fields, policy_pb2.PutEnvironmentPolicyRequest())
     headers = [("idempotency-key", key)] if key else []
     headers += [("authorization", f"Bearer {by}")] if by else []
     return service.policies.PutEnvironmentPolicy(request, metadata=headers)
@@ -45,7 +44,7 @@ def get(service: Service, environment: str = "prod") -> Any:
 
 
 def preview(service: Service, environment: str = "prod", **policy: Any) -> Any:
-    fields = {"environment": environment, **policy}
+    fields = {"environment": environment, "policy": policy}
     request = ParseDict(fields, policy_pb2.PreviewEnvironmentPolicyRequest())
     return service.policies.PreviewEnvironmentPolicy(request)
 
@@ -135,6 +134,11 @@ async def test_puts_at_once_land_one_after_the_other(service: Service) -> None:
         ("prod", {"blocked_diagnostic_codes": ["W_A"] * 101}, "blocked_diagnostic_codes"),
         ("prod", {"blocked_diagnostic_codes": ["W_A", ""]}, "blocked_diagnostic_codes[1]"),
         ("prod", {"blocked_diagnostic_codes": ["x" * 129]}, "blocked_diagnostic_codes[0]"),
+        ("prod", {"blocked_diagnostic_codes": "W_A"}, "blocked_diagnostic_codes"),
+        ("prod", {"require_human_reviews": True}, "require_human_reviews"),
+        ("prod", {"require_human_review": "yes"}, "require_human_review"),
+        ("prod", {"enabled": 1}, "enabled"),
+        ("prod", {"enabled": None}, "enabled"),
     ],
 )
 async def test_a_policy_out_of_bounds_is_refused(

@@ -18,6 +18,7 @@ from google.protobuf import descriptor_pool
 from kneo_grpc.api.server import SERVICES
 from kneo_grpc.app import wiring
 from kneo_grpc.domain.errors import KneoError
+from tests.gateway import support_route_cases  # noqa: F401 # importing registers its cases
 from tests.gateway.support_cases import CASES
 from tests.gateway.support_golden import Front, open_front, shown, staged
 from tests.service import import_code

@@ -9,18 +9,7 @@ from kneo_grpc._gen.kneo.v1 import policy_pb2
 from kneo_grpc.api.convert.fields import Fields, Limits, to_timestamp, to_value
 from kneo_grpc.platform.policies import Preview, PutPolicy
 from kneo_grpc.platform.standing_policies import Standing
-from kneo_grpc.spec.environment_policy import EnvironmentPolicy
-
-CODES_MAX = 100
-CODE_CHARS_MAX = 128
-_DEMANDS = (
-    "fail_on_warnings",
-    "require_human_review",
-    "require_tool_permissions",
-    "deny_unrestricted_tools",
-    "require_guardrails",
-    "require_signed_bundle",
-)
+from kneo_grpc.spec.environment_policy import EnvironmentPolicy, policy_given
 
 
 def environment_from_pb(request: Any, limits: Limits) -> str:
@@ -35,21 +24,14 @@ def policy_from_pb(request: Any, limits: Limits) -> tuple[str, EnvironmentPolicy
     """Return the environment and the policy of a put or preview request."""
     fields = Fields(limits)
     environment = fields.identifier("environment", request.environment)
-    codes = tuple(request.blocked_diagnostic_codes)
-    if len(codes) > CODES_MAX:
-        text = f"has {len(codes)} items; at most {CODES_MAX} are taken"
-        fields.fault("blocked_diagnostic_codes", text)
-        codes = ()
-    for index, code in enumerate(codes):
-        if not 1 <= len(code) <= CODE_CHARS_MAX or not code.isprintable():
-            text = f"is not a code of 1 to {CODE_CHARS_MAX} printable characters"
-            fields.fault(f"blocked_diagnostic_codes[{index}]", text)
+    data = fields.struct(request, "policy", limits.overrides_bytes)
+    if data is None:
+        fields.fault("policy", "is required")
+    policy, faults = policy_given(data or {})
+    for field, text in faults:
+        fields.fault(field, text)
     fields.check()
-    return environment, EnvironmentPolicy(
-        enabled=request.enabled if request.HasField("enabled") else True,
-        blocked_diagnostic_codes=list(dict.fromkeys(codes)),
-        **{name: getattr(request, name) for name in _DEMANDS},
-    )
+    return environment, policy
 
 
 def policy_to_pb(policy: EnvironmentPolicy) -> policy_pb2.EnvironmentPolicy:

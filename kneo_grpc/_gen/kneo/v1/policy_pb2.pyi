@@ -67,26 +67,12 @@ class GetEnvironmentPolicyResponse(_message.Message):
     def __init__(self, environment: _Optional[str] = ..., policy: _Optional[_Union[EnvironmentPolicy, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class PutEnvironmentPolicyRequest(_message.Message):
-    __slots__ = ("environment", "enabled", "fail_on_warnings", "blocked_diagnostic_codes", "require_human_review", "require_tool_permissions", "deny_unrestricted_tools", "require_guardrails", "require_signed_bundle")
+    __slots__ = ("environment", "policy")
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
-    ENABLED_FIELD_NUMBER: _ClassVar[int]
-    FAIL_ON_WARNINGS_FIELD_NUMBER: _ClassVar[int]
-    BLOCKED_DIAGNOSTIC_CODES_FIELD_NUMBER: _ClassVar[int]
-    REQUIRE_HUMAN_REVIEW_FIELD_NUMBER: _ClassVar[int]
-    REQUIRE_TOOL_PERMISSIONS_FIELD_NUMBER: _ClassVar[int]
-    DENY_UNRESTRICTED_TOOLS_FIELD_NUMBER: _ClassVar[int]
-    REQUIRE_GUARDRAILS_FIELD_NUMBER: _ClassVar[int]
-    REQUIRE_SIGNED_BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     environment: str
-    enabled: bool
-    fail_on_warnings: bool
-    blocked_diagnostic_codes: _containers.RepeatedScalarFieldContainer[str]
-    require_human_review: bool
-    require_tool_permissions: bool
-    deny_unrestricted_tools: bool
-    require_guardrails: bool
-    require_signed_bundle: bool
-    def __init__(self, environment: _Optional[str] = ..., enabled: _Optional[bool] = ..., fail_on_warnings: _Optional[bool] = ..., blocked_diagnostic_codes: _Optional[_Iterable[str]] = ..., require_human_review: _Optional[bool] = ..., require_tool_permissions: _Optional[bool] = ..., deny_unrestricted_tools: _Optional[bool] = ..., require_guardrails: _Optional[bool] = ..., require_signed_bundle: _Optional[bool] = ...) -> None: ...
+    policy: _struct_pb2.Struct
+    def __init__(self, environment: _Optional[str] = ..., policy: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class PutEnvironmentPolicyResponse(_message.Message):
     __slots__ = ("environment", "policy", "previous_policy", "updated_at")
@@ -101,26 +87,12 @@ class PutEnvironmentPolicyResponse(_message.Message):
     def __init__(self, environment: _Optional[str] = ..., policy: _Optional[_Union[EnvironmentPolicy, _Mapping]] = ..., previous_policy: _Optional[_Union[EnvironmentPolicy, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class PreviewEnvironmentPolicyRequest(_message.Message):
-    __slots__ = ("environment", "enabled", "fail_on_warnings", "blocked_diagnostic_codes", "require_human_review", "require_tool_permissions", "deny_unrestricted_tools", "require_guardrails", "require_signed_bundle")
+    __slots__ = ("environment", "policy")
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
-    ENABLED_FIELD_NUMBER: _ClassVar[int]
-    FAIL_ON_WARNINGS_FIELD_NUMBER: _ClassVar[int]
-    BLOCKED_DIAGNOSTIC_CODES_FIELD_NUMBER: _ClassVar[int]
-    REQUIRE_HUMAN_REVIEW_FIELD_NUMBER: _ClassVar[int]
-    REQUIRE_TOOL_PERMISSIONS_FIELD_NUMBER: _ClassVar[int]
-    DENY_UNRESTRICTED_TOOLS_FIELD_NUMBER: _ClassVar[int]
-    REQUIRE_GUARDRAILS_FIELD_NUMBER: _ClassVar[int]
-    REQUIRE_SIGNED_BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     environment: str
-    enabled: bool
-    fail_on_warnings: bool
-    blocked_diagnostic_codes: _containers.RepeatedScalarFieldContainer[str]
-    require_human_review: bool
-    require_tool_permissions: bool
-    deny_unrestricted_tools: bool
-    require_guardrails: bool
-    require_signed_bundle: bool
-    def __init__(self, environment: _Optional[str] = ..., enabled: _Optional[bool] = ..., fail_on_warnings: _Optional[bool] = ..., blocked_diagnostic_codes: _Optional[_Iterable[str]] = ..., require_human_review: _Optional[bool] = ..., require_tool_permissions: _Optional[bool] = ..., deny_unrestricted_tools: _Optional[bool] = ..., require_guardrails: _Optional[bool] = ..., require_signed_bundle: _Optional[bool] = ...) -> None: ...
+    policy: _struct_pb2.Struct
+    def __init__(self, environment: _Optional[str] = ..., policy: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class PreviewEnvironmentPolicyResponse(_message.Message):
     __slots__ = ("environment", "diff", "affected_run_ids", "newly_blocking", "runs_evaluated", "runs_unreadable")
