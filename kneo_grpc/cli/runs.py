@@ -74,22 +74,8 @@ def list_runs(
     page = session.ask(lambda backend: backend.list_runs(query))
     if session.as_json:
         show.as_json(page)
-        return
-    if page.get("runs"):
-        show.table(
-            ("run", "status", "workflow or agent", "updated", "input"),
-            [
-                (
-                    item.get("run_id"),
-                    item.get("status"),
-                    item.get("workflow_name") or item.get("agent_name"),
-                    item.get("updated_at"),
-                    _short(item.get("input_text")),
-                )
-                for item in page["runs"]
-            ],
-        )
-    show.page_note(page, "runs")
+    else:
+        _print_runs(page)
 
 
 @app.command("get")
@@ -293,6 +279,24 @@ def checkpoint_diff(
         show.line("No changes.")
     if diff.get("truncated"):
         show.line(f"{len(rows)} of {diff.get('change_count')} changes.")
+
+
+def _print_runs(page: show.Json) -> None:
+    if page.get("runs"):
+        show.table(
+            ("run", "status", "workflow or agent", "updated", "input"),
+            [
+                (
+                    item.get("run_id"),
+                    item.get("status"),
+                    item.get("workflow_name") or item.get("agent_name"),
+                    item.get("updated_at"),
+                    _short(item.get("input_text")),
+                )
+                for item in page["runs"]
+            ],
+        )
+    show.page_note(page, "runs")
 
 
 def _print_run(session: Session, run: show.Json) -> None:

@@ -63,7 +63,7 @@ def _handler(replies: list[Reply], requests: list[Request]) -> type[BaseHTTPRequ
             except OSError:
                 pass  # the client of a timeout test has gone
 
-        do_GET = do_POST = _answer  # noqa: N815 - the names that http.server calls
+        do_GET = do_POST = do_PUT = _answer  # noqa: N815 - the names that http.server calls
 
         def log_message(self, *args: Any) -> None:
             pass

@@ -68,6 +68,31 @@ def test_a_continuation_carries_a_key_of_its_own(http_service, reply):
 @pytest.mark.parametrize(
     ("act", "verb", "path"),
     [
+        (
+            lambda client: client.put_environment_policy("prod", {"enabled": False}),
+            "PUT",
+            "/v1/policies/environment/prod",
+        ),
+        (
+            lambda client: client.preview_environment_policy("prod", {"enabled": False}),
+            "POST",
+            "/v1/policies/environment/prod/preview",
+        ),
+    ],
+)
+def test_a_policy_is_the_body_itself(http_service, reply, act, verb, path):
+    service = http_service(reply())
+    with client_of(service) as client:
+        act(client)
+    (request,) = service.requests
+    assert (request.method, request.path) == (verb, path)
+    assert request.body == {"enabled": False}
+    assert ("idempotency-key" in request.headers) == (verb == "PUT")
+
+
+@pytest.mark.parametrize(
+    ("act", "verb", "path"),
+    [
         (lambda client: client.replay("run_1"), "GET", "/v1/runs/run_1/replay"),
         (
             lambda client: client.checkpoint_diff("run_1"),
@@ -94,6 +119,22 @@ def test_a_continuation_carries_a_key_of_its_own(http_service, reply):
             "/v1/maintenance/prune-expired-human-tasks",
         ),
         (lambda client: client.prune_retention(), "POST", "/v1/maintenance/prune-retention"),
+        (lambda client: client.run_graph("run_1"), "GET", "/v1/runs/run_1/graph"),
+        (lambda client: client.run_policy_report("run_1"), "GET", "/v1/runs/run_1/policy-report"),
+        (lambda client: client.list_environment_policies(), "GET", "/v1/policies/environment"),
+        (
+            lambda client: client.get_environment_policy("a/b"),
+            "GET",
+            "/v1/policies/environment/a%2Fb",
+        ),
+        (
+            lambda client: client.list_credentials(
+                {"providers": ["a", "b"], "include_service_tokens": False}
+            ),
+            "GET",
+            "/v1/security/credentials?providers=a&providers=b&include_service_tokens=false",
+        ),
+        (lambda client: client.live(), "GET", "/v1/livez"),
         (lambda client: client.validate_spec({}), "POST", "/v1/specs/validate"),
         (lambda client: client.compile_spec({}), "POST", "/v1/specs/compile"),
         (lambda client: client.explain_spec({}), "POST", "/v1/specs/explain"),
