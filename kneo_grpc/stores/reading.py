@@ -1,6 +1,8 @@
 """The reading half of a store, the same over both databases."""
 
 import abc
+import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -19,9 +21,12 @@ from kneo_grpc.ports.store import (
 from kneo_grpc.stores import rows
 from kneo_grpc.stores.changes import SNAPSHOT_EVERY
 from kneo_grpc.stores.codec import InstantDecoder, micros_from_instant
-from kneo_grpc.stores.listing import INSTANTS, Listing, Lists
+from kneo_grpc.stores.listing import INSTANTS, TOTAL_MAX, Listing, Lists, Part
 
 T = TypeVar("T")
+
+_LONG_FOR_SECONDS = 10
+_LONG_LISTS_MAX = 256
 
 
 class Reader(abc.ABC):
@@ -33,6 +38,7 @@ class Reader(abc.ABC):
         self._statements = statements
         self._lists = lists
         self._instant = instant
+        self._long_lists: dict[Part, float] = {}
 
     @abc.abstractmethod
     async def _fetch(self, sql: str, *arguments: Any) -> Sequence[rows.Row]:
@@ -135,13 +141,27 @@ class Reader(abc.ABC):
         if total is None and not more and listing.offset == 0:
             total = len(found)
         if total is None:
-            (row,) = await self._fetch(listing.count.sql, *listing.count.arguments)
-            total = row["total"]
+            total = await self._total(listing.count)
         return Page(
             items=tuple(build(row) for row in found),
             total=total,
             next=self._position(found[-1], listing.keys) if more else None,
         )
+
+    async def _total(self, count: Part) -> int:
+        """Count a list. That one is as long as is counted holds for a while: to count it at each
+        look would cost as much as to read its page.
+        """
+        now = asyncio.get_running_loop().time()
+        if now - self._long_lists.get(count, -math.inf) < _LONG_FOR_SECONDS:
+            return TOTAL_MAX
+        (row,) = await self._fetch(count.sql, *count.arguments)
+        total: int = row["total"]
+        if total == TOTAL_MAX:
+            if len(self._long_lists) == _LONG_LISTS_MAX:
+                self._long_lists.clear()
+            self._long_lists[count] = now
+        return total
 
     def _position(self, row: rows.Row, keys: tuple[str, ...]) -> Position:
         return tuple(

@@ -142,6 +142,29 @@ async def test_there_is_a_next_page_only_where_more_follows(
     assert (beyond.items, beyond.next, beyond.total) == ((), None, 4)
 
 
+async def test_that_a_list_is_long_is_remembered_and_that_it_is_short_is_not(
+    store: Store, monkeypatch
+) -> None:
+    run = make_run()
+    await store.commit([creation(run, events=tuple(event() for _ in range(10_001)))])
+    counted: list[str] = []
+    fetch = store._fetch
+
+    async def noted(sql: str, *arguments: Any) -> Any:
+        counted.extend([sql] if "count" in sql else [])
+        return await fetch(sql, *arguments)
+
+    monkeypatch.setattr(store, "_fetch", noted)
+    page = PageRequest(sort_by="sequence", limit=1)
+    for _ in range(3):
+        assert (await store.list_events(run.id, None, page)).total == 10_000
+    assert len(counted) == 1
+    for more in range(3):
+        await store.commit([creation(make_run())])
+        found = await store.list_runs(RunFilter(), PageRequest(sort_by="id", limit=1))
+        assert found.total == 2 + more
+
+
 async def test_a_known_total_is_not_counted_again(store: Store, monkeypatch) -> None:
     for _ in range(4):
         await store.commit([creation(make_run())])
