@@ -217,10 +217,12 @@ async def test_hot_statements_search_and_do_not_scan(
     assert not [line for line in steps if line.startswith("SCAN") and not OF_ARGUMENTS.search(line)]
 
 
-async def test_the_usual_list_walks_an_index(store: SqliteStore, path: Path) -> None:
-    page = PageRequest(sort_by="updated_at", descending=True)
-    listing = store._lists.runs(RunFilter(), page)
+@pytest.mark.parametrize("after", [None, (178_000_000, 5, "run_x")])
+async def test_the_usual_list_walks_an_index(store: SqliteStore, path: Path, after) -> None:
+    page = PageRequest(sort_by="updated_at", descending=True, after=after)
+    (part,) = store._lists.runs(RunFilter(), page).parts
     connection = sqlite3.connect(path)
-    plan = connection.execute(f"explain query plan {listing.items_sql}", (10, 0)).fetchall()
+    values = (*part.arguments, 10, 0)
+    plan = connection.execute(f"explain query plan {part.sql}", values).fetchall()
     connection.close()
     assert "runs_by_update" in plan[0][3]

@@ -112,7 +112,7 @@ def run_to_pb(run: Run) -> run_pb2.Run:
 def _run_to_pb(run: RunSummary, metadata: Mapping[str, Any]) -> run_pb2.Run:
     pending = run.pending
     requests = [request_to_pb(item.request) for item in pending]
-    return run_pb2.Run(
+    shown = run_pb2.Run(
         id=run.id,
         run_id=run.id,
         status=run.status.value,
@@ -131,7 +131,6 @@ def _run_to_pb(run: RunSummary, metadata: Mapping[str, Any]) -> run_pb2.Run:
         continuation_id=pending[0].continuation_id if pending else None,
         continuation_ids=[item.continuation_id for item in pending],
         trace_event_count=run.event_sequence,
-        metadata=to_struct(metadata),
         error=_error_to_pb(run.error),
         session_id=run.session_id,
         attempt=run.attempt,
@@ -144,6 +143,8 @@ def _run_to_pb(run: RunSummary, metadata: Mapping[str, Any]) -> run_pb2.Run:
         target=run.target,
         environment=run.environment,
     )
+    fill_struct(shown.metadata, metadata)
+    return shown
 
 
 def list_from_pb(request: run_pb2.ListRunsRequest, limits: Limits) -> tuple[RunFilter, PageRequest]:
