@@ -36,6 +36,6 @@ def credentials(
     rows = [
         (entry.get("name"), entry.get("env_var"), entry.get("status"))
         for table in ("providers", "extra", "service_tokens")
-        for entry in (inventory.get(table) or {}).values()
+        for _, entry in sorted((inventory.get(table) or {}).items())
     ]
     show.table(("credential", "variable", "status"), rows)

@@ -96,6 +96,8 @@ def page_note(page: Json, noun: str) -> None:
         line(f"No {noun}.")
     elif count < total:
         line(f"{count} of {total} {noun}; --limit and --offset show others.")
+        if page.get("next_page_token"):
+            line(f"The next page: --page-token {page['next_page_token']}")
 
 
 def diagnostics(

@@ -184,6 +184,16 @@ def test_runs_are_listed_by_every_filter(kneo, backend):
     ]
 
 
+def test_the_next_page_is_told(kneo, backend):
+    backend.answers["list_runs"] = {
+        "runs": [{"run_id": "run_1", "status": "failed"}],
+        "count": 1,
+        "total": 2,
+        "next_page_token": "t0ken",
+    }
+    assert kneo("runs", "list").stdout.splitlines()[-1] == "The next page: --page-token t0ken"
+
+
 @pytest.mark.parametrize(
     ("words", "method", "query"),
     [
