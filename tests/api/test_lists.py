@@ -46,76 +46,71 @@ async def full(service: Service, tmp_path) -> Service:
     return service
 
 
-@pytest.mark.parametrize("rpc", LISTS)
-@pytest.mark.parametrize(
-    ("fields", "field"),
-    [
-        ({"limit": 0}, "limit"),
-        ({"limit": -1}, "limit"),
-        ({"limit": 1001}, "limit"),
-        ({"limit": 2**31 - 1}, "limit"),
-        ({"offset": -1}, "offset"),
-        ({"offset": 10_001}, "offset"),
-        ({"sort_by": "metadata.target"}, "sort_by"),
-        ({"sort_by": "id; drop table runs"}, "sort_by"),
-        ({"sort_order": "up"}, "sort_order"),
-    ],
-)
-async def test_what_is_out_of_bounds_is_refused_by_name(
-    service: Service, rpc: str, fields: dict[str, Any], field: str
-) -> None:
-    code, error = await failure(call(service, rpc, **fields))
-    assert (code, error["error"], error["http"]) == (INVALID, "validation_error", 422)
-    assert [fault["field"] for fault in error["fields"]] == [field]
+OUT_OF_BOUNDS = [
+    ({"limit": 0}, "limit"),
+    ({"limit": -1}, "limit"),
+    ({"limit": 1001}, "limit"),
+    ({"limit": 2**31 - 1}, "limit"),
+    ({"offset": -1}, "offset"),
+    ({"offset": 10_001}, "offset"),
+    ({"sort_by": "metadata.target"}, "sort_by"),
+    ({"sort_by": "id; drop table runs"}, "sort_by"),
+    ({"sort_order": "up"}, "sort_order"),
+]
 
 
-@pytest.mark.parametrize("rpc", ["ListRuns", "ListHumanTasks", "ListQueue", "ListSkills"])
-@pytest.mark.parametrize("fields", [{"limit": 1}, {"limit": 1000}, {"offset": 10_000}])
-async def test_the_bounds_themselves_are_taken(
-    full: Service, rpc: str, fields: dict[str, Any]
-) -> None:
-    answer = data(await call(full, rpc, **fields))
-    assert {name: answer[name] for name in fields} == fields
-    assert answer["window"] == 10_000
+async def test_what_is_out_of_bounds_is_refused_by_name(service: Service) -> None:
+    for rpc in LISTS:
+        for fields, field in OUT_OF_BOUNDS:
+            code, error = await failure(call(service, rpc, **fields))
+            assert (code, error["error"], error["http"]) == (INVALID, "validation_error", 422)
+            assert [fault["field"] for fault in error["fields"]] == [field], (rpc, fields)
 
 
-@pytest.mark.parametrize(
-    ("fields", "count"),
-    [
-        ({}, 6),
-        ({"status": "completed"}, 3),
-        ({"status": "succeeded"}, 3),
-        ({"status": "paused"}, 2),
-        ({"session_id": "s0"}, 2),
-        ({"session_id": "none"}, 0),
-        ({"environment": "prod"}, 3),
-        ({"workflow_name": "asks"}, 2),
-        ({"workflow_kind": "sequential"}, 6),
-        ({"workflow_kind": "graph"}, 0),
-        ({"has_error": True}, 1),
-        ({"has_error": False}, 5),
-        ({"q": "THE STEP BROKE"}, 1),
-        ({"q": "'; --"}, 0),
-        ({"created_after": "2020-01-01T00:00:00Z"}, 6),
-        ({"created_after": "2020-01-01"}, 6),
-        ({"created_before": "2020-01-01T00:00:00+02:00"}, 0),
-        ({"status": "completed", "session_id": "s1", "q": "42"}, 1),
-    ],
-)
-async def test_runs_are_filtered(full: Service, fields: dict[str, Any], count: int) -> None:
-    answer = data(await call(full, "ListRuns", **fields))
-    assert (answer["count"], answer["total"], len(answer["runs"])) == (count, count, count)
+async def test_the_bounds_themselves_are_taken(full: Service) -> None:
+    for rpc in ("ListRuns", "ListHumanTasks", "ListQueue", "ListSkills"):
+        for fields in ({"limit": 1}, {"limit": 1000}, {"offset": 10_000}):
+            answer = data(await call(full, rpc, **fields))
+            assert {name: answer[name] for name in fields} == fields, rpc
+            assert answer["window"] == 10_000
 
 
-@pytest.mark.parametrize("param", ["created_after", "created_before"])
-@pytest.mark.parametrize(
-    "text", ["yesterday", "2026-13-01", "1735689600", "0001-01-01T00:00:00+09:00"]
-)
-async def test_what_is_no_instant_is_refused(service: Service, param: str, text: str) -> None:
-    code, error = await failure(call(service, "ListRuns", **{param: text}))
-    assert (code, error["error"], error["http"]) == (INVALID, "invalid_timestamp", 422)
-    assert (error["param"], error["fields"][0]["field"]) == (param, param)
-    assert text not in str(error)
+FILTERS: list[tuple[dict[str, Any], int]] = [
+    ({}, 6),
+    ({"status": "completed"}, 3),
+    ({"status": "succeeded"}, 3),
+    ({"status": "paused"}, 2),
+    ({"session_id": "s0"}, 2),
+    ({"session_id": "none"}, 0),
+    ({"environment": "prod"}, 3),
+    ({"workflow_name": "asks"}, 2),
+    ({"workflow_kind": "sequential"}, 6),
+    ({"workflow_kind": "graph"}, 0),
+    ({"has_error": True}, 1),
+    ({"has_error": False}, 5),
+    ({"q": "THE STEP BROKE"}, 1),
+    ({"q": "'; --"}, 0),
+    ({"created_after": "2020-01-01T00:00:00Z"}, 6),
+    ({"created_after": "2020-01-01"}, 6),
+    ({"created_before": "2020-01-01T00:00:00+02:00"}, 0),
+    ({"status": "completed", "session_id": "s1", "q": "42"}, 1),
+]
+
+
+async def test_runs_are_filtered(full: Service) -> None:
+    for fields, count in FILTERS:
+        answer = data(await call(full, "ListRuns", **fields))
+        found = (answer["count"], answer["total"], len(answer["runs"]))
+        assert found == (count, count, count), fields
+
+
+async def test_what_is_no_instant_is_refused(service: Service) -> None:
+    for param in ("created_after", "created_before"):
+        for text in ("yesterday", "2026-13-01", "1735689600", "0001-01-01T00:00:00+09:00"):
+            code, error = await failure(call(service, "ListRuns", **{param: text}))
+            assert (code, error["error"], error["http"]) == (INVALID, "invalid_timestamp", 422)
+            assert (error["param"], error["fields"][0]["field"]) == (param, param)
+            assert text not in str(error)
 
 
 async def test_a_list_shows_summaries_and_get_shows_all(full: Service) -> None:
@@ -137,30 +132,28 @@ async def read_on(service: Service, rpc: str, **fields: Any) -> list[dict[str, A
     return pages
 
 
-@pytest.mark.parametrize(
-    ("rpc", "fields"),
-    [
-        ("ListRuns", {}),
-        ("ListRuns", {"sort_by": "workflow_name", "sort_order": "asc"}),
-        ("ListRuns", {"status": "completed", "sort_by": "created_at"}),
-        ("GetRunTrace", {}),
-        ("ListCheckpoints", {"sort_order": "desc"}),
-        ("ListHumanTasks", {"status": "pending"}),
-        ("ListSkills", {"sort_order": "desc"}),
-    ],
-)
-async def test_tokens_lead_through_the_whole_list(
-    full: Service, rpc: str, fields: dict[str, Any]
-) -> None:
-    if rpc in ("GetRunTrace", "ListCheckpoints"):
-        runs = data(await call(full, "ListRuns", session_id="s1"))["runs"]
-        fields = {**fields, "run_id": runs[0]["run_id"]}
-    name = LISTS[rpc][2]
-    whole = data(await call(full, rpc, **fields))
-    pages = await read_on(full, rpc, **fields, limit=1)
-    assert len(pages) == whole["total"] > 1
-    assert [page[name][0] for page in pages] == whole[name]
-    assert {page["total"] for page in pages} == {whole["total"]}
+READ_ON: list[tuple[str, dict[str, Any]]] = [
+    ("ListRuns", {}),
+    ("ListRuns", {"sort_by": "workflow_name", "sort_order": "asc"}),
+    ("ListRuns", {"status": "completed", "sort_by": "created_at"}),
+    ("GetRunTrace", {}),
+    ("ListCheckpoints", {"sort_order": "desc"}),
+    ("ListHumanTasks", {"status": "pending"}),
+    ("ListSkills", {"sort_order": "desc"}),
+]
+
+
+async def test_tokens_lead_through_the_whole_list(full: Service) -> None:
+    (run,) = data(await call(full, "ListRuns", session_id="s1"))["runs"]
+    for rpc, given in READ_ON:
+        of_run = rpc in ("GetRunTrace", "ListCheckpoints")
+        fields = {**given, "run_id": run["run_id"]} if of_run else given
+        name = LISTS[rpc][2]
+        whole = data(await call(full, rpc, **fields))
+        pages = await read_on(full, rpc, **fields, limit=1)
+        assert len(pages) == whole["total"] > 1, rpc
+        assert [page[name][0] for page in pages] == whole[name]
+        assert {page["total"] for page in pages} == {whole["total"]}
 
 
 async def first_token(service: Service, rpc: str = "ListRuns", **fields: Any) -> str:
@@ -173,44 +166,42 @@ def altered(token: str) -> str:
     return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
-@pytest.mark.parametrize(
-    "forged",
-    [
-        lambda token: "",
-        lambda token: "nonsense",
-        lambda token: "é" * 40,
-        lambda token: token[:-1],
-        lambda token: token + "AAAA",
-        lambda token: "A" * 5_000,
-        lambda token: "=" + token,
-        altered,
-    ],
-    ids=["empty", "nonsense", "not-ascii", "cut", "longer", "huge", "padded", "altered"],
-)
-async def test_a_token_that_was_not_given_is_refused(full: Service, forged) -> None:
-    token = forged(await first_token(full))
-    code, error = await failure(call(full, "ListRuns", page_token=token))
-    assert (code, error["error"], error["http"]) == (INVALID, "invalid_page_token", 422)
-    assert [fault["field"] for fault in error["fields"]] == ["page_token"]
+FORGERIES = [
+    lambda token: "",
+    lambda token: "nonsense",
+    lambda token: "é" * 40,
+    lambda token: token[:-1],
+    lambda token: token + "AAAA",
+    lambda token: "A" * 5_000,
+    lambda token: "=" + token,
+    altered,
+]
 
 
-@pytest.mark.parametrize(
-    ("given", "used"),
-    [
-        ({}, {"status": "completed"}),
-        ({"status": "completed"}, {}),
-        ({"session_id": "s0"}, {"session_id": "s1"}),
-        ({}, {"sort_order": "asc"}),
-        ({}, {"sort_by": "id"}),
-        ({}, {"has_error": False}),
-    ],
-)
-async def test_a_token_goes_with_its_filters_and_its_order_only(
-    full: Service, given: dict[str, Any], used: dict[str, Any]
-) -> None:
-    token = await first_token(full, **given)
-    _, error = await failure(call(full, "ListRuns", **used, page_token=token))
-    assert error["error"] == "invalid_page_token"
+async def test_a_token_that_was_not_given_is_refused(full: Service) -> None:
+    given = await first_token(full)
+    for number, forged in enumerate(FORGERIES):
+        code, error = await failure(call(full, "ListRuns", page_token=forged(given)))
+        found = (code, error["error"], error["http"])
+        assert found == (INVALID, "invalid_page_token", 422), number
+        assert [fault["field"] for fault in error["fields"]] == ["page_token"]
+
+
+UNLIKE: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {"status": "completed"}),
+    ({"status": "completed"}, {}),
+    ({"session_id": "s0"}, {"session_id": "s1"}),
+    ({}, {"sort_order": "asc"}),
+    ({}, {"sort_by": "id"}),
+    ({}, {"has_error": False}),
+]
+
+
+async def test_a_token_goes_with_its_filters_and_its_order_only(full: Service) -> None:
+    for given, used in UNLIKE:
+        token = await first_token(full, **given)
+        _, error = await failure(call(full, "ListRuns", **used, page_token=token))
+        assert error["error"] == "invalid_page_token", used
 
 
 async def test_a_token_goes_with_its_list_only(full: Service) -> None:
