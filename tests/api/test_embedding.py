@@ -29,6 +29,7 @@ from kneo_grpc import (
 from kneo_grpc.client import AsyncClient, ServiceError
 from kneo_grpc.domain.errors import (
     Conflict,
+    EnvironmentPolicyBlocked,
     InvalidInput,
     NotFound,
     RunStateConflict,
@@ -268,6 +269,24 @@ async def test_runs_are_listed_by_status(platform) -> None:
     await platform.run_from_spec(asking(), "b")
     page = await platform.list_runs(status="completed", limit=1)
     assert [run["run_id"] for run in page["runs"]] == [done["run_id"]]
+
+
+async def test_a_run_s_plan_is_shown(platform) -> None:
+    blocked = await platform.run_from_spec(asking(), "hi")
+    graph = await platform.run_graph(blocked["run_id"])
+    assert (graph["status"], len(graph["current_nodes"])) == ("blocked", 1)
+    report = (await platform.policy_report_for_run(blocked["run_id"]))["report"]
+    assert report["summary"]["human_review_step_count"] == 1
+
+
+async def test_a_policy_that_is_put_holds(platform) -> None:
+    policy = {"require_human_review": True}
+    put = await platform.put_environment_policy("prod", policy, idempotency_key="k")
+    assert put == await platform.put_environment_policy("prod", policy, idempotency_key="k")
+    assert (await platform.get_environment_policy("prod"))["policy"] == put["policy"]
+    assert list((await platform.list_environment_policies())["policies"]) == ["prod"]
+    with pytest.raises(EnvironmentPolicyBlocked):
+        await platform.run_from_spec(functions("shout"), "a", environment="prod")
 
 
 async def test_a_run_is_cancelled(platform) -> None:

@@ -187,6 +187,30 @@ class AsyncPlatform(TakesCode):
         """Return a run's history: `timeline` and what a continuation would start from."""
         return await self._local().replay(run_id)
 
+    async def run_graph(self, run_id: str) -> Json:
+        """Return what runs after what in a run, and how far it got."""
+        return await self._local().run_graph(run_id)
+
+    async def policy_report_for_run(self, run_id: str) -> Json:
+        """Return `valid` and the `report` on what a run executes."""
+        return await self._local().run_policy_report(run_id)
+
+    async def list_environment_policies(self) -> Json:
+        """Return the `policies` that are kept, by environment."""
+        return await self._local().list_environment_policies()
+
+    async def get_environment_policy(self, environment: str) -> Json:
+        """Return the `policy` that is kept for an environment, if there is one."""
+        return await self._local().get_environment_policy(environment)
+
+    async def put_environment_policy(
+        self, environment: str, policy: Mapping[str, Any], *, idempotency_key: str | None = None
+    ) -> Json:
+        """Replace the policy that is kept for an environment, fields that are left out by their
+        defaults; return `policy` and `previous_policy`.
+        """
+        return await self._local(idempotency_key).put_environment_policy(environment, policy)
+
     async def list_human_tasks(self, **query: Unpack[HumanTaskQuery]) -> Json:
         """Return a page of `tasks`."""
         return await self._local().list_human_tasks(checked(query, HumanTaskQuery))

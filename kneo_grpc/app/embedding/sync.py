@@ -146,6 +146,35 @@ class Platform(TakesCode):
         """Return a run's history: `timeline` and what a continuation would start from."""
         return self._loop.call(self._platform.replay, run_id)
 
+    def run_graph(self, run_id: str) -> Json:
+        """Return what runs after what in a run, and how far it got."""
+        return self._loop.call(self._platform.run_graph, run_id)
+
+    def policy_report_for_run(self, run_id: str) -> Json:
+        """Return `valid` and the `report` on what a run executes."""
+        return self._loop.call(self._platform.policy_report_for_run, run_id)
+
+    def list_environment_policies(self) -> Json:
+        """Return the `policies` that are kept, by environment."""
+        return self._loop.call(self._platform.list_environment_policies)
+
+    def get_environment_policy(self, environment: str) -> Json:
+        """Return the `policy` that is kept for an environment, if there is one."""
+        return self._loop.call(self._platform.get_environment_policy, environment)
+
+    def put_environment_policy(
+        self, environment: str, policy: Mapping[str, Any], *, idempotency_key: str | None = None
+    ) -> Json:
+        """Replace the policy that is kept for an environment, fields that are left out by their
+        defaults; return `policy` and `previous_policy`.
+        """
+        return self._loop.call(
+            self._platform.put_environment_policy,
+            environment,
+            policy,
+            idempotency_key=idempotency_key,
+        )
+
     def list_human_tasks(self, **query: Unpack[HumanTaskQuery]) -> Json:
         """Return a page of `tasks`."""
         return self._loop.call(self._platform.list_human_tasks, **query)
