@@ -10,6 +10,7 @@ from kneo_grpc.domain.change import Act, AuditRecord, OutcomeKind, PolicyPut
 from kneo_grpc.domain.errors import FieldsInvalid, KneoError, ResourceLocked
 from kneo_grpc.domain.ids import AuditId, RunId
 from kneo_grpc.domain.principal import Principal
+from kneo_grpc.domain.run import Run
 from kneo_grpc.platform.idempotency import Idempotency
 from kneo_grpc.platform.spec_sources import SpecSource
 from kneo_grpc.platform.specs import Specs
@@ -17,6 +18,7 @@ from kneo_grpc.platform.standing_policies import Standing, StandingPolicies
 from kneo_grpc.ports.clock import Clock, IdSource
 from kneo_grpc.ports.store import PageRequest, RunFilter, Store
 from kneo_grpc.spec.environment_policy import EnvironmentPolicy
+from kneo_grpc.spec.skill_overlay import SkillOverlay
 
 SCOPE = "policies:put"
 PREVIEWED_RUNS = 500
@@ -139,10 +141,9 @@ class Policies:
             run = await self._store.load_run(summary.id)
             if run is None:
                 continue
-            source = _source(run.source)
             key = json.dumps(run.source, sort_keys=True, default=repr)
             if key not in verdicts:
-                verdicts[key] = await self._verdict(source, present, policy)
+                verdicts[key] = await self._verdict(run, present, policy)
             _count(tally, run.id, verdicts[key])
         return Preview(
             environment=environment,
@@ -154,13 +155,14 @@ class Policies:
         )
 
     async def _verdict(
-        self, source: SpecSource, present: EnvironmentPolicy | None, policy: EnvironmentPolicy
+        self, run: Run, present: EnvironmentPolicy | None, policy: EnvironmentPolicy
     ) -> tuple[bool, bool] | None:
-        """Return whether the present and the other policy refuse a spec; None where it cannot be
-        read.
+        """Return whether the present and the other policy refuse a run like this one; None where
+        what it was made of cannot be read.
         """
         try:
-            now, then = await self._specs.judged(source, (present, policy))
+            source = _source(run.source)
+            now, then = await self._specs.judged(source, run.target, (present, policy))
         except KneoError:
             return None
         return bool(now), bool(then)
@@ -214,7 +216,9 @@ def _diff(
 
 
 def _source(data: Mapping[str, Any]) -> SpecSource:
+    skills = data.get("skills_overlay")
     return SpecSource(
+        skills=skills and SkillOverlay(add=tuple(skills["add"]), disable=tuple(skills["disable"])),
         spec_path=data.get("spec_path"),
         spec=data.get("spec"),
         overrides=data.get("overrides"),

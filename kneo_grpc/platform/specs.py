@@ -117,9 +117,10 @@ class Specs:
         return compiled
 
     async def judged(
-        self, source: SpecSource, policies: Sequence[EnvironmentPolicy | None]
+        self, source: SpecSource, target: str, policies: Sequence[EnvironmentPolicy | None]
     ) -> list[list[Diagnostic]]:
-        """Return what each of some policies, together with the project's, has against a spec.
+        """Return what each of some policies, together with the project's, has against a run of a
+        spec. target: workflow or agent.
 
         Raises what SpecSources.gather raises, and SpecInvalid where it cannot even be read.
         """
@@ -128,12 +129,14 @@ class Specs:
             material = self._sources.gather(source)
             document = material.document()
             spec, diagnostics = examine(document, self.known())
-            return [
-                _policy_findings(
-                    combined(material.policy, policy), material, document, spec, diagnostics
-                )
-                for policy in policies
-            ]
+            found = []
+            for stored in policies:
+                policy = combined(material.policy, stored)
+                against = _policy_findings(policy, material, document, spec, diagnostics)
+                if target == "agent":
+                    against += agent_findings(policy, material.environment, document)
+                found.append(against)
+            return found
 
         return await asyncio.to_thread(judge)
 

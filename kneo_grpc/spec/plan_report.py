@@ -37,7 +37,7 @@ def plan_report(plan: Plan) -> dict[str, Any]:
         for item in found
         if item.code in PRIVILEGED
     ]
-    if required and not any(step.kind == "human" for _, step in _steps(plan)):
+    if required and not asked:
         text = "tools with wide permissions run, and nobody is asked"
         found.append(_warning("W_HUMAN_APPROVAL_MISSING", "workflow", text))
     if plan.humans and not required:

@@ -291,6 +291,15 @@ async def test_a_preview_tells_which_runs_would_be_refused(service: Service) -> 
     assert data(await preview(service, enabled=False))["affected_run_ids"] == []
 
 
+async def test_a_preview_knows_that_the_target_agent_asks_nobody(service: Service) -> None:
+    around = create(spec=human_spec(), target="agent", environment="prod")
+    run = await service.runs.CreateRun(around)
+    assert data(await preview(service, **REVIEW))["newly_blocking"] == [run.run_id]
+    await put(service, **REVIEW)
+    _, error = await failure(service.runs.CreateRun(around))
+    assert error["error"] == "environment_policy_blocked"
+
+
 async def test_a_preview_passes_over_runs_whose_spec_is_gone(
     service: Service, tmp_path: Path
 ) -> None:
