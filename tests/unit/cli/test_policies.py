@@ -152,7 +152,7 @@ def test_a_refused_field_is_named(kneo, backend):
     backend.answers["put_environment_policy"] = fault
     result = kneo("policies", "put", "prod")
     assert result.exit_code == 1
-    assert "  blocked_diagnostic_codes[0]: is empty" in result.stderr
+    assert "blocked_diagnostic_codes[0]: is empty" in result.stderr
 
 
 def test_runs_are_listed_by_every_filter(kneo, backend):
