@@ -27,7 +27,8 @@ _SECRET = (
 )
 _HARMLESS = re.compile(
     r"_(?:(?:input|output|total|prompt|completion|max|cached|reasoning)_tokens|token_usage"
-    r"|tokens_(?:[a-z0-9]+_)*total|session_ids?|service_tokens)(?=_)"
+    # Where a list goes on; it opens nothing.
+    r"|tokens_(?:[a-z0-9]+_)*total|session_ids?|service_tokens|(?:next_)?page_tokens?)(?=_)"
 )
 _IDENTITY = re.compile(
     r"_(?:assignees?|reviewers?|approvers?|approved_by|requested_by|decided_by|escalated?_to"
