@@ -6,6 +6,7 @@ from functools import cache
 from google.protobuf.message import Message
 
 from kneo_grpc._gen.kneo.v1 import (
+    audit_pb2,
     human_task_pb2,
     maintenance_pb2,
     queue_pb2,
@@ -25,6 +26,7 @@ def requests() -> Mapping[str, type[Message]]:
         spec_pb2,
         queue_pb2,
         maintenance_pb2,
+        audit_pb2,
     )
     return {
         name: getattr(module, name)

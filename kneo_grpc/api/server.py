@@ -11,14 +11,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from kneo_grpc._gen.kneo.v1 import (
-    health_pb2_grpc as kneo_health_grpc,
-)
-from kneo_grpc._gen.kneo.v1 import (
+    audit_pb2_grpc,
     human_task_pb2_grpc,
     maintenance_pb2_grpc,
     queue_pb2_grpc,
     run_pb2_grpc,
     spec_pb2_grpc,
+)
+from kneo_grpc._gen.kneo.v1 import (
+    health_pb2_grpc as kneo_health_grpc,
 )
 from kneo_grpc.api.interceptor import EdgeInterceptor
 from kneo_grpc.domain.errors import StartRefused
@@ -30,6 +31,7 @@ SERVICES = (
     "kneo.v1.HealthService",
     "kneo.v1.QueueService",
     "kneo.v1.MaintenanceService",
+    "kneo.v1.AuditService",
 )
 
 RECEIVE_BYTES_MAX = 16 * 1024 * 1024
@@ -46,6 +48,7 @@ class Servicers:
     health: kneo_health_grpc.HealthServiceServicer
     queue: queue_pb2_grpc.QueueServiceServicer
     maintenance: maintenance_pb2_grpc.MaintenanceServiceServicer
+    audit: audit_pb2_grpc.AuditServiceServicer
 
 
 class ApiServer:
@@ -74,6 +77,7 @@ class ApiServer:
                 maintenance_pb2_grpc.add_MaintenanceServiceServicer_to_server,
                 servicers.maintenance,
             ),
+            (audit_pb2_grpc.add_AuditServiceServicer_to_server, servicers.audit),
             (health_pb2_grpc.add_HealthServicer_to_server, self._health),
         )
         for add, servicer in register:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from kneo_grpc import __version__
+from kneo_grpc.api.audit import AuditServicer
 from kneo_grpc.api.health import HealthServicer
 from kneo_grpc.api.human_tasks import HumanTaskServicer
 from kneo_grpc.api.interceptor import EdgeInterceptor
@@ -26,7 +27,9 @@ from kneo_grpc.integrations.clock import SystemClock
 from kneo_grpc.integrations.code import CodeRegistry
 from kneo_grpc.integrations.ids import Uuid7Source
 from kneo_grpc.integrations.models.dummy import DummyModels
+from kneo_grpc.platform.audit import Audit
 from kneo_grpc.platform.decisions import ChangeWriter, Lease
+from kneo_grpc.platform.denials import Denials
 from kneo_grpc.platform.endings import Endings
 from kneo_grpc.platform.feed import Feed
 from kneo_grpc.platform.health import Health
@@ -38,6 +41,7 @@ from kneo_grpc.platform.recovery import Recovery
 from kneo_grpc.platform.replay import Replays
 from kneo_grpc.platform.retention import Retention
 from kneo_grpc.platform.runs import Runs, RunSettings
+from kneo_grpc.platform.sealer import Sealer, SealerSettings
 from kneo_grpc.platform.skill_texts import SkillTexts
 from kneo_grpc.platform.skills import Skills
 from kneo_grpc.platform.spec_views import SpecViews
@@ -46,6 +50,7 @@ from kneo_grpc.platform.steps import StepExecutor
 from kneo_grpc.platform.threads import StepThreads
 from kneo_grpc.platform.timers import Timers
 from kneo_grpc.platform.worker import Worker, WorkerSettings
+from kneo_grpc.ports.audit import AuditTrail
 from kneo_grpc.ports.clock import Clock, IdSource
 from kneo_grpc.ports.code import RegisteredTool
 from kneo_grpc.ports.models import Models
@@ -58,7 +63,7 @@ from kneo_grpc.stores.sqlite import SqliteStore
 logger = logging.getLogger("kneo_grpc.app")
 
 
-class DurableStore(Store, Queue, Upkeep, Protocol):
+class DurableStore(Store, Queue, Upkeep, AuditTrail, Protocol):
     """All that the platform asks of a database."""
 
 
@@ -83,6 +88,9 @@ class Platform:
     worker: Worker
     timers: Timers
     retention: Retention
+    audit: Audit
+    sealer: Sealer
+    denials: Denials
     health: Health
 
     @property
@@ -97,6 +105,11 @@ class Platform:
     async def stop(self) -> None:
         """Let runs under way end or pause, then disconnect."""
         await self.drain()
+        try:
+            await self.denials.run_once()
+            await self.sealer.stop()
+        except StoreUnavailable:
+            logger.warning("the store does not answer; audit records are left for others to seal")
         await self.store.stop()
 
     async def drain(self) -> None:
@@ -120,10 +133,13 @@ class Platform:
         return Servicers(
             runs=RunServicer(self.runs, self.feed, self.recovery, self.replays, limits),
             human_tasks=HumanTaskServicer(self.human_tasks, limits),
-            specs=SpecServicer(self.specs, self.spec_views, self.skills, self.runs, limits),
+            specs=SpecServicer(
+                self.specs, self.spec_views, self.skills, self.runs, self.audit, limits
+            ),
             health=HealthServicer(self.health, __version__),
             queue=QueueServicer(self.queue, self.recovery, limits),
             maintenance=MaintenanceServicer(self.timers, self.retention),
+            audit=AuditServicer(self.audit, limits),
         )
 
     def interceptor(self) -> EdgeInterceptor:
@@ -132,6 +148,7 @@ class Platform:
             keys=self.settings.keys,
             ids=self.ids,
             answers=AnswerRedactor(build_redactor(self.settings)),
+            denials=self.denials,
             body_bytes_max=self.settings.body_bytes_max,
             log_requests=self.settings.request_logs,
         )
@@ -170,6 +187,7 @@ def build_platform(
         endings=endings,
         writer=writer,
         idempotency=idempotency,
+        audit=base.audit,
         clock=clock,
         ids=ids,
         settings=RunSettings(
@@ -225,7 +243,10 @@ def build_platform(
         replays=Replays(feed, recovery),
         worker=_build_worker(settings, store, base),
         timers=timers,
-        retention=Retention(store, clock, retention_settings(settings)),
+        retention=Retention(store, base.audit, clock, retention_settings(settings)),
+        audit=base.audit,
+        sealer=Sealer(store, legs.lease.owner, SealerSettings(export=settings.audit_export)),
+        denials=Denials(store, clock, ids),
         health=Health(
             store=store,
             code=base.code,
@@ -247,6 +268,7 @@ class _Base:
     writer: ChangeWriter
     endings: Endings
     idempotency: Idempotency
+    audit: Audit
 
 
 def _build_base(
@@ -283,6 +305,7 @@ def _build_base(
         writer=writer,
         endings=Endings(store=store, specs=specs, legs=legs, writer=writer),
         idempotency=Idempotency(store, clock),
+        audit=Audit(store, clock, ids),
     )
 
 

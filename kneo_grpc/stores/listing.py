@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kneo_grpc.ports.audit import AuditFilter
 from kneo_grpc.ports.store import HumanTaskFilter, PageRequest, RunFilter
 from kneo_grpc.stores.codec import InstantEncoder, storable
 
@@ -25,6 +26,11 @@ _CONDITIONS: Mapping[str, str] = {
     "created_after": "created_at > {0}",
     "created_before": "created_at < {0}",
     "pending": "status = 'pending'",
+    "actor": "actor = {0}",
+    "continuation_id": "continuation_id = {0}",
+    "event_type": "event_type = {0}",
+    # What most records are is not in the index of types; for the others this names the index.
+    "rare_event_type": "event_type not in ('run.created', 'spec.run')",
 }
 _TEXT: Mapping[str, str] = {
     # The column compares by bytes ("C"), where only ASCII letters have two cases.
@@ -59,6 +65,7 @@ _TASK_ORDER: Mapping[str, tuple[str, ...]] = {
     "created_at": ("created_at", "id"),
     "expires_at": ("expires_at", "id"),
 }
+_AUDIT_ORDER: Mapping[str, tuple[str, ...]] = {"created_at": ("created_at", "id")}
 _NULLABLE = frozenset({"workflow_name", "expires_at"})
 
 
@@ -114,6 +121,20 @@ class Lists:
             (_CONDITIONS["workflow_kind"], where.workflow_kind),
         ]
         return self._compose("task_list", [_CONDITIONS["pending"]], conditions, _TASK_ORDER, page)
+
+    def audit(self, where: AuditFilter, page: PageRequest) -> Listing:
+        """Compose list_audit."""
+        conditions = [
+            (_CONDITIONS["event_type"], where.event_type),
+            (_CONDITIONS["run_id"], where.run_id),
+            (_CONDITIONS["continuation_id"], where.continuation_id),
+            (_CONDITIONS["actor"], where.actor),
+            (_CONDITIONS["created_after"], self.instant(where.created_after)),
+            (_CONDITIONS["created_before"], self.instant(where.created_before)),
+        ]
+        rare = where.event_type not in (None, "run.created", "spec.run")
+        constant = [_CONDITIONS["rare_event_type"]] if rare else []
+        return self._compose("audit_list", constant, conditions, _AUDIT_ORDER, page)
 
     def _compose(
         self,

@@ -64,6 +64,18 @@ class Fields:
             return None
         return self.text(field, getattr(message, field), limit) or None
 
+    def instant(self, message: Message, field: str) -> datetime | None:
+        """Return an optional instant in ISO 8601, UTC where it names no offset."""
+        text = self.optional_text(message, field)
+        if text is None:
+            return None
+        try:
+            moment = datetime.fromisoformat(text)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fault(field, "is not an instant in ISO 8601, such as 2030-01-31T12:00:00Z")
+            return None
+
     def texts(self, field: str, values: Iterable[str]) -> tuple[str, ...]:
         """Return a list of texts, none of them empty, at most list_items."""
         found = tuple(values)

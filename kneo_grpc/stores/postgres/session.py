@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from kneo_grpc.domain.errors import StoreUnavailable
 from kneo_grpc.stores.postgres import errors
 from kneo_grpc.stores.postgres.connect import Connection
+
+T = TypeVar("T")
 
 _TRIES = 4
 
@@ -57,6 +59,20 @@ class Session:
                     broke = lost and not isinstance(error, OSError)
                     if not (unsent or (repeats and broke)) or tries == _TRIES:
                         raise errors.translate(error) from error
+
+    async def transact(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Do work in one transaction, once. Raises StoreUnavailable; then the caller does not know
+        whether it landed.
+        """
+        async with self._turn:
+            connection = await self._opened()
+            try:
+                async with connection.transaction():
+                    return await work(connection)
+            except errors.DRIVER_ERRORS as error:
+                if errors.connection_lost(error):
+                    connection.terminate()
+                raise errors.translate(error) from error
 
     async def _opened(self) -> Connection:
         if self._stopped:

@@ -62,10 +62,6 @@ on conflict (run_id, kind, subject) do update set
   lease_expires_at = excluded.lease_expires_at,
   claims = excluded.claims;
 
--- name: audit_insert
-insert into audit_events (id, event_type, run_id, continuation_id, actor, metadata, created_at)
-values ($1, $2, $3, $4, $5, $6, $7);
-
 -- name: leases_renew
 -- A lease that expired while nobody took it is renewed too: after an outage of the database its
 -- holders go on. $3: the run ids as a JSON array.
