@@ -67,14 +67,14 @@ async def test_a_later_release_adds_its_migrations(address, query: Query) -> Non
 
 async def test_an_older_release_refuses_a_newer_database(address) -> None:
     await start_and_stop(address, EXTRA)
-    with pytest.raises(MigrationFailed, match="schema version 3, this release knows 2"):
+    with pytest.raises(MigrationFailed, match="schema version 4, this release knows 3"):
         await start_and_stop(address)
 
 
 async def test_a_changed_migration_is_refused(address, query: Query) -> None:
     await start_and_stop(address, EXTRA)
     edited = Migration(version=EXTRA.version, name="extra", script="create table other (a int);")
-    with pytest.raises(MigrationFailed, match=r"Migration 3 \(extra\).*checksum"):
+    with pytest.raises(MigrationFailed, match=r"Migration 4 \(extra\).*checksum"):
         await start_and_stop(address, edited)
 
 
@@ -83,9 +83,9 @@ async def test_a_failing_migration_leaves_nothing_and_can_be_mended(
 ) -> None:
     script = EXTRA.script + "\ninsert into no_such_table values (1);"
     broken = Migration(version=EXTRA.version, name="extra", script=script)
-    with pytest.raises(MigrationFailed, match=r"Migration 3 \(extra\) failed.*no_such_table"):
+    with pytest.raises(MigrationFailed, match=r"Migration 4 \(extra\) failed.*no_such_table"):
         await start_and_stop(address, broken)
-    assert [r.version for r in caplog.records if r.message == "migration failed"] == [3]
+    assert [r.version for r in caplog.records if r.message == "migration failed"] == [4]
     assert await query("select max(version) from schema_migrations") == [(len(SHIPPED),)]
     await start_and_stop(address, EXTRA)
 

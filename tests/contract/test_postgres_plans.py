@@ -69,6 +69,8 @@ select 'cont_' || n, 'run_fill_' || n, case when n % 100 = 0 then 'pending' else
   'graph', now(), '{}' from generate_series(1, 20000) n;
 insert into audit_events (id, event_type, run_id, metadata, created_at)
 select 'aud_' || n, 't', 'run_fill_' || n, '{}', now() from generate_series(1, 20000) n;
+insert into audit_seals (number, audit_id, created_at, content_digest, digest, sealed_at)
+select n, 'aud_' || n, now(), '', '', now() from generate_series(1, 20000) n;
 insert into plans (digest, content) select 'd' || n, 'x' from generate_series(1, 2000) n;
 insert into idempotency_records (principal, scope, key, request_hash, created_at)
 select 'a', 'b', 'k' || n, 'h', now() from generate_series(1, 2000) n;
@@ -185,7 +187,10 @@ async def test_the_plan_of_a_batch_looks_up_by_index(filled_dsn: str) -> None:
         ("prune_runs", ("failed", NOW, 200), "runs_by_"),
         ("prune_checkpoints", ("completed,failed", NOW, 200), "checkpoints_by_creation"),
         ("prune_continuations", (NOW, 200), "human_tasks_by_settlement"),
-        ("prune_audit", (NOW, 200), "audit_events_by_creation"),
+        ("prune_audit", (NOW, 200), "audit_events_pkey"),
+        ("seal_span", (19_000, 50), "audit_seals_pkey"),
+        ("audit_span", (NOW, "", 50), "audit_events_pkey"),
+        ("seal_batch", (500,), "audit_events_pkey"),
         ("prune_idempotency", (NOW, 200), "idempotency_records_by_creation"),
         ("idempotency_load", ("a", "b", "c"), "idempotency_records_pkey"),
     ],
@@ -194,7 +199,8 @@ async def test_statements_use_their_index(
     filled, name: str, arguments: tuple[Any, ...], index: str
 ) -> None:
     plan = await explain(filled, load_statements("postgres")[name], *arguments)
-    assert table_scans(plan) == []
+    # What is not sealed yet is short, and taken as it comes.
+    assert [table for table in table_scans(plan) if table != "audit_unsealed"] == []
     assert index in str(plan)
 
 

@@ -23,16 +23,18 @@ limit $2;
 -- name: audit_span
 -- The records behind one in the order of time, and whether the chain or a sealer knows them.
 select
-  created_at, id,
-  exists (
-    select 1 from audit_seals
-    where audit_id = audit_events.id and audit_seals.created_at = audit_events.created_at
-  ) as sealed,
-  id in (select id from audit_unsealed) as waiting
-from audit_events
-where (created_at, id) > ($1, $2)
-order by created_at, id
-limit $3;
+  page.created_at, page.id,
+  audit_seals.number is not null as sealed,
+  page.id in (select id from audit_unsealed) as waiting
+from (
+  select created_at, id from audit_events
+  where (created_at, id) > ($1, $2)
+  order by created_at, id
+  limit $3
+) as page
+left join audit_seals
+  on audit_seals.audit_id = page.id and audit_seals.created_at = page.created_at
+order by page.created_at, page.id;
 
 -- name: trail_state
 select
