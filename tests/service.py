@@ -16,6 +16,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 
 from kneo_grpc._gen.kneo.v1 import (
+    audit_pb2_grpc,
     health_pb2_grpc,
     human_task_pb2_grpc,
     maintenance_pb2_grpc,
@@ -98,6 +99,7 @@ class Service:
     health: Any
     queue: Any
     maintenance: Any
+    audit: Any
 
 
 def function_spec(*names: str, **step_fields: dict[str, Any]) -> dict[str, Any]:
@@ -166,6 +168,7 @@ async def open_service(
             health=health_pb2_grpc.HealthServiceStub(channel),
             queue=queue_pb2_grpc.QueueServiceStub(channel),
             maintenance=maintenance_pb2_grpc.MaintenanceServiceStub(channel),
+            audit=audit_pb2_grpc.AuditServiceStub(channel),
         )
     await server.stop(timedelta(0))
     await platform.stop()

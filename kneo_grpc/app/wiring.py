@@ -226,6 +226,7 @@ def build_platform(
         ids=ids,
     )
     feed = Feed(store, runs)
+    sealer = Sealer(store, legs.lease.owner, SealerSettings(export=settings.audit_export))
     return Platform(
         settings=settings,
         store=store,
@@ -243,9 +244,9 @@ def build_platform(
         replays=Replays(feed, recovery),
         worker=_build_worker(settings, store, base),
         timers=timers,
-        retention=Retention(store, base.audit, clock, retention_settings(settings)),
+        retention=Retention(store, sealer, base.audit, clock, retention_settings(settings)),
         audit=base.audit,
-        sealer=Sealer(store, legs.lease.owner, SealerSettings(export=settings.audit_export)),
+        sealer=sealer,
         denials=Denials(store, clock, ids),
         health=Health(
             store=store,

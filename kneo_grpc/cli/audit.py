@@ -7,7 +7,6 @@ import typer
 from kneo_grpc.cli import show
 from kneo_grpc.cli.backend import Json
 from kneo_grpc.cli.session import Session, in_session
-from kneo_grpc.client.verification import whole_verification
 
 app = typer.Typer(
     help="See who did what, and check that nobody changed it since.", no_args_is_help=True
@@ -73,6 +72,9 @@ def verify(session: Session) -> None:
     Exits with 1 when an event was changed, removed or put in by other means than the service.
     The head digest, kept elsewhere, proves everything up to its number.
     """
+    # The client's package loads an event loop, which help does without.
+    from kneo_grpc.client.verification import whole_verification
+
     found = session.ask(lambda backend: whole_verification(backend.verify_audit), doing="Checking")
     if session.as_json:
         show.as_json(found)

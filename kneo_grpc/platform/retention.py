@@ -9,6 +9,7 @@ from datetime import timedelta
 from kneo_grpc.domain.principal import Principal
 from kneo_grpc.domain.run import TERMINAL, RunStatus
 from kneo_grpc.platform.audit import Audit
+from kneo_grpc.platform.sealer import Sealer
 from kneo_grpc.ports.clock import Clock
 from kneo_grpc.ports.upkeep import Kept, Upkeep
 
@@ -37,9 +38,15 @@ class Retention:
     """Removes what is older than the settings allow."""
 
     def __init__(
-        self, upkeep: Upkeep, audit: Audit, clock: Clock, settings: RetentionSettings
+        self,
+        upkeep: Upkeep,
+        sealer: Sealer,
+        audit: Audit,
+        clock: Clock,
+        settings: RetentionSettings,
     ) -> None:
         self._upkeep = upkeep
+        self._sealer = sealer
         self._audit = audit
         self._clock = clock
         self._settings = settings
@@ -49,6 +56,8 @@ class Retention:
 
         caller: who asked for it; None for the service itself.
         """
+        # What has no number yet stays, and so do the runs that it is about.
+        await self._sealer.run_once()
         removed: dict[Kept, int] = {}
         for kind, age in self._settings.ages.items():
             removed[kind] = await self._prune(kind, age)

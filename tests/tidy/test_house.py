@@ -10,6 +10,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from kneo_grpc._gen.kneo.v1 import (  # noqa: F401 # importing registers the services
+    audit_pb2,
     health_pb2,
     human_task_pb2,
     maintenance_pb2,
@@ -17,6 +18,7 @@ from kneo_grpc._gen.kneo.v1 import (  # noqa: F401 # importing registers the ser
     run_pb2,
     spec_pb2,
 )
+from kneo_grpc.api.audit import AuditServicer
 from kneo_grpc.api.health import HealthServicer
 from kneo_grpc.api.human_tasks import HumanTaskServicer
 from kneo_grpc.api.maintenance import MaintenanceServicer
@@ -37,6 +39,7 @@ SERVICERS = {
     "kneo.v1.HealthService": HealthServicer,
     "kneo.v1.QueueService": QueueServicer,
     "kneo.v1.MaintenanceService": MaintenanceServicer,
+    "kneo.v1.AuditService": AuditServicer,
 }
 
 
@@ -73,7 +76,7 @@ def test_no_function_is_longer_than_100_lines_and_few_than_60() -> None:
 
 
 def test_servicer_methods_only_translate() -> None:
-    for name in ("runs", "human_tasks", "specs", "health", "queue", "maintenance"):
+    for name in ("runs", "human_tasks", "specs", "health", "queue", "maintenance", "audit"):
         path = PACKAGE / "api" / f"{name}.py"
         for node in functions(path):
             assert length(node) <= 20, f"{path.name}:{node.name}"
