@@ -58,8 +58,11 @@ def list_events(
         show.as_json(page)
         return
     if page.get("events"):
-        columns = ("number", "created_at", "event_type", "actor", "run_id", "metadata")
-        rows = [tuple(event.get(column) for column in columns) for event in page["events"]]
+        columns = ("number", "created_at", "event_type", "actor", "run_id")
+        rows = [
+            (*(event.get(column) for column in columns), _facts(event.get("metadata") or {}))
+            for event in page["events"]
+        ]
         show.table(("number", "when", "what", "who", "run", "facts"), rows)
     show.page_note(page, "events")
 
@@ -103,6 +106,12 @@ def _print_found(found: Json) -> None:
     if more:
         show.line(f"… and {more} more", err=True)
     show.fail_line("the audit trail is not what was written")
+
+
+def _facts(metadata: Json) -> str:
+    """Name what is known, on one line."""
+    known = {name: value for name, value in metadata.items() if value not in (None, [], {})}
+    return ", ".join(f"{name}={show.text(value)}" for name, value in known.items())
 
 
 def _break_line(item: Json) -> str:

@@ -15,6 +15,7 @@ from kneo_grpc.domain.audit_chain import GENESIS, Break, BreakKind, link
 from kneo_grpc.domain.change import AuditRecord
 from kneo_grpc.domain.run import RunStatus
 from kneo_grpc.platform.audit import Audit
+from kneo_grpc.platform.sealer import Sealer, SealerSettings
 from kneo_grpc.ports.audit import AuditFilter
 from kneo_grpc.ports.store import PageRequest
 from kneo_grpc.ports.upkeep import Kept
@@ -392,6 +393,26 @@ async def test_records_of_an_older_release_are_sealed(address: Any, query: Query
         assert await verified(store) == []
     finally:
         await store.stop()
+
+
+async def test_a_sealer_says_when_to_look_again(store: Any) -> None:
+    settings = SealerSettings(batch=2)
+    ours, theirs = Sealer(store, "a", settings), Sealer(store, "b", settings)
+    await append(store, {}, {}, {})
+    reports = [await sealer.run_once() for sealer in (ours, theirs, ours, ours)]
+    assert [(report.held, report.sealed, report.pause) for report in reports] == [
+        (True, 2, timedelta(0)),
+        (False, 0, settings.standby),
+        (True, 1, settings.pause),
+        (True, 0, settings.pause),
+    ]
+    await append(store, {})
+    await theirs.stop()
+    assert (await store.chain_end()).unsealed == 1
+    await ours.stop()  # seals what is left and gives the chain back
+    assert (await store.chain_end()).unsealed == 0
+    assert (await theirs.run_once()).held
+    assert not (await ours.run_once()).held
 
 
 SEALER = """

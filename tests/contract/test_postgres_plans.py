@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from kneo_grpc.domain.run import RunStatus
+from kneo_grpc.ports.audit import AuditFilter
 from kneo_grpc.ports.store import PageRequest, RunFilter
 from kneo_grpc.stores.postgres import PostgresStore
 from kneo_grpc.stores.postgres.documents import history_documents, rest_documents
@@ -250,6 +251,26 @@ async def test_lists_walk_an_index(
     plan = await explain(filled, listing.items_sql, *listing.arguments, 50, 0)
     assert table_scans(plan) == []
     assert index in str(plan)
+
+
+@pytest.mark.parametrize(
+    ("where", "index"),
+    [
+        (AuditFilter(), "audit_events_pkey"),
+        (AuditFilter(created_before=NOW + timedelta(days=9999)), "audit_events_pkey"),
+        (AuditFilter(run_id="run_fill_7"), "audit_events_by_run"),
+        (AuditFilter(event_type="human.decision"), "audit_events_by_type"),
+    ],
+)
+async def test_lists_of_the_trail_walk_an_index(
+    filled, filled_dsn: str, where: AuditFilter, index: str
+) -> None:
+    page = PageRequest(sort_by="created_at", descending=True, limit=50)
+    listing = PostgresStore(filled_dsn)._lists.audit(where, page)
+    plan = await explain(filled, listing.items_sql, *listing.arguments, 50, 0)
+    assert table_scans(plan) == []
+    assert index in str(plan)
+    assert "audit_seals_audit_id_key" in str(plan)
 
 
 async def test_an_ordinary_step_touches_no_index_of_runs(store: PostgresStore, other) -> None:

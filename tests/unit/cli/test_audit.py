@@ -11,7 +11,7 @@ EVENT = {
     "event_type": "human.decision",
     "run_id": "run_1",
     "actor": "ann",
-    "metadata": {"decision": "approved"},
+    "metadata": {"decision": "approved", "selected_option": None, "has_content": False},
     "created_at": "2030-01-01T00:00:00Z",
     "number": "7",
     "digest": "ab" * 32,
@@ -53,6 +53,7 @@ def test_people_get_a_table_and_how_much_there_is(kneo, backend):
     lines = kneo("audit", "list").stdout.splitlines()
     assert lines[0].split() == ["number", "when", "what", "who", "run", "facts"]
     assert lines[1].split()[:5] == ["7", "2030-01-01T00:00:00Z", "human.decision", "ann", "run_1"]
+    assert lines[1].split()[5:] == ["decision=approved,", "has_content=no"]
     assert lines[-1] == "1 of 2 events; --limit and --offset show others."
 
 
