@@ -1,5 +1,6 @@
 """The composition root: builds a platform from settings, starts and stops it."""
 
+import asyncio
 import logging
 import os
 import socket
@@ -62,6 +63,9 @@ from kneo_grpc.stores.sqlite import SqliteStore
 
 logger = logging.getLogger("kneo_grpc.app")
 
+CLOSING_SECONDS = 2.0
+"""How long the end of a process waits for its last audit records."""
+
 
 class DurableStore(Store, Queue, Upkeep, AuditTrail, Protocol):
     """All that the platform asks of a database."""
@@ -105,12 +109,18 @@ class Platform:
     async def stop(self) -> None:
         """Let runs under way end or pause, then disconnect."""
         await self.drain()
+        await self.close()
+
+    async def close(self) -> None:
+        """Write what the audit trail still lacks, then disconnect; runs were drained before."""
         try:
-            await self.denials.run_once()
-            await self.sealer.stop()
-        except StoreUnavailable:
+            async with asyncio.timeout(CLOSING_SECONDS):
+                await self.denials.run_once()
+                await self.sealer.stop()
+        except (StoreUnavailable, TimeoutError):
             logger.warning("the store does not answer; audit records are left for others to seal")
-        await self.store.stop()
+        finally:
+            await self.store.stop()
 
     async def drain(self) -> None:
         """Take no new run, let those under way end or pause, and give back what is left, so that
@@ -226,7 +236,16 @@ def build_platform(
         ids=ids,
     )
     feed = Feed(store, runs)
-    sealer = Sealer(store, legs.lease.owner, SealerSettings(export=settings.audit_export))
+    sealer = Sealer(
+        store,
+        legs.lease.owner,
+        # With the look of whoever stands by, a lost holder is followed within a worker's lease.
+        SealerSettings(
+            lease=settings.lease * 2 / 3,
+            standby=settings.lease / 8,
+            export=settings.audit_export,
+        ),
+    )
     return Platform(
         settings=settings,
         store=store,
