@@ -46,7 +46,13 @@ class StoredRecord:
             self.metadata,
             str(micros),
         )
-        return hashlib.sha256(b"".join(map(_netstring, fields))).digest()
+        parts = [
+            "-"
+            if text is None
+            else f"{len(text) if text.isascii() else len(text.encode())}:{text},"
+            for text in fields
+        ]
+        return hashlib.sha256("".join(parts).encode()).digest()
 
 
 REMOVED = hashlib.sha256(b"").digest()
@@ -152,10 +158,3 @@ def _content_break(seal: Seal) -> BreakKind | None:
     if seal.record is None:
         return None if seal.pruned else BreakKind.REMOVED
     return None if seal.record.digest() == seal.content_digest else BreakKind.CHANGED
-
-
-def _netstring(text: str | None) -> bytes:
-    if text is None:
-        return b"-"
-    data = text.encode()
-    return b"%d:%s," % (len(data), data)
