@@ -236,16 +236,7 @@ def build_platform(
         ids=ids,
     )
     feed = Feed(store, runs)
-    sealer = Sealer(
-        store,
-        legs.lease.owner,
-        # With the look of whoever stands by, a lost holder is followed within a worker's lease.
-        SealerSettings(
-            lease=settings.lease * 2 / 3,
-            standby=settings.lease / 8,
-            export=settings.audit_export,
-        ),
-    )
+    sealer = _build_sealer(settings, store, legs.lease.owner)
     return Platform(
         settings=settings,
         store=store,
@@ -327,6 +318,16 @@ def _build_base(
         idempotency=Idempotency(store, clock),
         audit=Audit(store, clock, ids),
     )
+
+
+def _build_sealer(settings: Settings, store: DurableStore, holder: str) -> Sealer:
+    chosen = SealerSettings(
+        # With the look of whoever stands by, a lost holder is followed within a worker's lease.
+        lease=settings.lease * 2 / 3,
+        standby=settings.lease / 8,
+        export=settings.audit_export,
+    )
+    return Sealer(store, holder, chosen)
 
 
 def _build_worker(settings: Settings, store: DurableStore, base: _Base) -> Worker:

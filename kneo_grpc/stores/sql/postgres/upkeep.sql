@@ -1,4 +1,5 @@
--- What is too old, a small batch at a time. Rows that others hold are passed over.
+-- What is too old, a small batch at a time. Rows that others hold are passed over. What goes is
+-- found once (`materialized`): a subquery may be run again for each row, and then has no limit.
 
 -- name: prune_runs
 -- A run waits until its audit records are sealed; their seals stay.
@@ -50,15 +51,14 @@ fenced as (
 delete from checkpoints where run_id in (select run_id from old) returning run_id;
 
 -- name: prune_continuations
-delete from human_tasks
-where id in (
+with old as materialized (
   select id from human_tasks
   where settled_at < $1
   order by settled_at
   limit $2
   for update skip locked
 )
-returning id;
+delete from human_tasks where id in (select id from old) returning id;
 
 -- name: prune_audit
 -- Only what has a seal goes, and its seal says so.
@@ -77,8 +77,7 @@ where audit_events.created_at = old.created_at and audit_events.id = old.id
 returning audit_events.id;
 
 -- name: prune_idempotency
-delete from idempotency_records
-where (principal, scope, key) in (
+with old as materialized (
   select principal, scope, key from idempotency_records
   where created_at < $1
     -- Without a response the run itself answers repeats, until it has ended.
@@ -92,4 +91,6 @@ where (principal, scope, key) in (
   limit $2
   for update skip locked
 )
+delete from idempotency_records
+where (principal, scope, key) in (select principal, scope, key from old)
 returning key;
