@@ -27,7 +27,7 @@ _SECRET = (
 )
 _HARMLESS = re.compile(
     r"_(?:(?:input|output|total|prompt|completion|max|cached|reasoning)_tokens|token_usage"
-    r"|tokens_(?:[a-z0-9]+_)*total|session_ids?|service_tokens)(?=_)"
+    r"|tokens_(?:[a-z0-9]+_)*total|page_tokens?|session_ids?|service_tokens)(?=_)"
 )
 _IDENTITY = re.compile(
     r"_(?:assignees?|reviewers?|approvers?|approved_by|requested_by|decided_by|escalated?_to"
