@@ -110,7 +110,9 @@ async def take_sample(dsn: str, run_id: str) -> Sample:
     create.insert("events", started)
     create.insert("checkpoints", began)
     create.insert("jobs", _job(run))
-    create.insert("audit_events", rows["audit_events"][0])
+    record = rows["audit_events"][0]
+    create.insert("audit_events", record)
+    create.insert("audit_unsealed", {"created_at": record["created_at"], "id": record["id"]})
     commits = [create.commit()]
     for number, checkpoint in enumerate(steps, start=1):
         step = _Statement(f"step_{number}")

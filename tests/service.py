@@ -16,6 +16,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 
 from kneo_grpc._gen.kneo.v1 import (
+    audit_pb2_grpc,
     credential_pb2_grpc,
     health_pb2_grpc,
     human_task_pb2_grpc,
@@ -102,6 +103,7 @@ class Service:
     maintenance: Any
     policies: Any
     credentials: Any
+    audit: Any
 
 
 def function_spec(*names: str, **step_fields: dict[str, Any]) -> dict[str, Any]:
@@ -172,6 +174,7 @@ async def open_service(
             maintenance=maintenance_pb2_grpc.MaintenanceServiceStub(channel),
             policies=policy_pb2_grpc.PolicyServiceStub(channel),
             credentials=credential_pb2_grpc.CredentialServiceStub(channel),
+            audit=audit_pb2_grpc.AuditServiceStub(channel),
         )
     await server.stop(timedelta(0))
     await platform.stop()

@@ -23,6 +23,7 @@ from kneo_grpc.domain.errors import (
     Unauthenticated,
 )
 from kneo_grpc.domain.principal import ANONYMOUS, Principal
+from kneo_grpc.platform.denials import Denial, Denials
 from kneo_grpc.ports.clock import IdSource
 
 logger = logging.getLogger("kneo_grpc.request")
@@ -54,10 +55,12 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         keys: ApiKeys,
         ids: IdSource,
         answers: AnswerRedactor,
+        denials: Denials,
         body_bytes_max: int,
         log_requests: bool = True,
     ) -> None:
         self._keys = keys
+        self._denials = denials
         self._ids = ids
         self._answers = answers
         self._body_bytes_max = body_bytes_max
@@ -116,6 +119,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
                 return response
             except Exception as error:
                 failure = self._known(rpc, request_id, error)
+                self._note_denial(rpc, headers, failure, call)
                 await _abort(context, failure, request_id)
             finally:
                 self._log(rpc, headers, request_id, begun, failure, call)
@@ -142,6 +146,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
                     yield response
             except Exception as error:
                 failure = self._known(rpc, request_id, error)
+                self._note_denial(rpc, headers, failure, call)
                 await _abort(context, failure, request_id)
             finally:
                 self._log(rpc, headers, request_id, begun, failure, call)
@@ -209,6 +214,21 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
             "unexpected error", exc_info=error, extra={"rpc": rpc, "request_id": request_id}
         )
         return KneoError("an internal error occurred; the service's log tells more")
+
+    def _note_denial(
+        self, rpc: str, headers: Mapping[str, str], failure: KneoError, call: Call | None
+    ) -> None:
+        """Let the audit trail know that somebody was turned away."""
+        if not isinstance(failure, Unauthenticated | Forbidden):
+            return
+        principal = call.principal if call else self._principal(headers)
+        denial = Denial(
+            principal=principal.name if principal else None,
+            method=rpc.rpartition(".")[2],
+            reason=failure.reason,
+            scope=failure.details.get("required_scope"),
+        )
+        self._denials.note(denial, headers.get("x-kneo-peer"))
 
     def _log(
         self,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from kneo_grpc._gen.kneo.v1 import maintenance_pb2, maintenance_pb2_grpc
+from kneo_grpc.api.call import current_call
 from kneo_grpc.api.convert.queue import counts_to_pb
 from kneo_grpc.domain.change import JobKind
 from kneo_grpc.platform.retention import Retention
@@ -40,5 +41,5 @@ class MaintenanceServicer(maintenance_pb2_grpc.MaintenanceServiceServicer):
         self, request: maintenance_pb2.PruneRetentionRequest, context: Any
     ) -> maintenance_pb2.PruneResult:
         """See maintenance.proto."""
-        report = await self._retention.run_once()
+        report = await self._retention.run_once(current_call().principal)
         return counts_to_pb({kind.value: count for kind, count in report.removed.items()})

@@ -6,6 +6,7 @@ from functools import cache
 from google.protobuf.message import Message
 
 from kneo_grpc._gen.kneo.v1 import (
+    audit_pb2,
     credential_pb2,
     health_pb2,
     human_task_pb2,
@@ -31,6 +32,7 @@ def requests() -> Mapping[str, type[Message]]:
         policy_pb2,
         credential_pb2,
         health_pb2,
+        audit_pb2,
     )
     return {
         name: getattr(module, name)

@@ -27,6 +27,8 @@ POLICY: Mapping[str, str] = {
     "/kneo.v1.MaintenanceService/PruneTimedOutRuns": "maintenance:write",
     "/kneo.v1.MaintenanceService/PruneExpiredHumanTasks": "maintenance:write",
     "/kneo.v1.MaintenanceService/PruneRetention": "maintenance:write",
+    "/kneo.v1.AuditService/ListAuditEvents": "audit:read",
+    "/kneo.v1.AuditService/VerifyAudit": "audit:read",
     "/kneo.v1.HumanTaskService/ListHumanTasks": "human:read",
     "/kneo.v1.HumanTaskService/GetHumanTask": "human:read",
     "/kneo.v1.HumanTaskService/ResumeHumanTask": "human:write",

@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from kneo_grpc._gen.kneo.v1 import (
+    audit_pb2_grpc,
     credential_pb2_grpc,
     human_task_pb2_grpc,
     maintenance_pb2_grpc,
@@ -34,6 +35,7 @@ SERVICES = (
     "kneo.v1.MaintenanceService",
     "kneo.v1.PolicyService",
     "kneo.v1.CredentialService",
+    "kneo.v1.AuditService",
 )
 
 RECEIVE_BYTES_MAX = 16 * 1024 * 1024
@@ -52,6 +54,7 @@ class Servicers:
     maintenance: maintenance_pb2_grpc.MaintenanceServiceServicer
     policies: policy_pb2_grpc.PolicyServiceServicer
     credentials: credential_pb2_grpc.CredentialServiceServicer
+    audit: audit_pb2_grpc.AuditServiceServicer
 
 
 class ApiServer:
@@ -85,6 +88,7 @@ class ApiServer:
                 credential_pb2_grpc.add_CredentialServiceServicer_to_server,
                 servicers.credentials,
             ),
+            (audit_pb2_grpc.add_AuditServiceServicer_to_server, servicers.audit),
             (health_pb2_grpc.add_HealthServicer_to_server, self._health),
         )
         for add, servicer in register:

@@ -127,6 +127,15 @@ class LocalPlatform:
         method = self._servicers.maintenance.PruneRetention
         return await self._call(method, "PruneRetentionRequest", {})
 
+    async def list_audit_events(self, query: Mapping[str, Any]) -> dict[str, Any]:
+        """As GET /v1/audit-events."""
+        method = self._servicers.audit.ListAuditEvents
+        return await self._call(method, "ListAuditEventsRequest", query)
+
+    async def verify_audit(self, query: Mapping[str, Any]) -> dict[str, Any]:
+        """As GET /v1/audit-events/verify."""
+        return await self._call(self._servicers.audit.VerifyAudit, "VerifyAuditRequest", query)
+
     async def list_human_tasks(self, query: Mapping[str, Any]) -> dict[str, Any]:
         """As GET /v1/human-tasks."""
         method = self._servicers.human_tasks.ListHumanTasks

@@ -71,6 +71,8 @@ def configure_logs(
     ours.handlers[:] = [handler]
     ours.setLevel(level)
     ours.propagate = False
+    # Where the audit trail is exported, no line of it depends on the level.
+    logging.getLogger("kneo_grpc.audit").setLevel(logging.INFO)
     # No line tells where in the code it was made, so that need not be found out for each of them.
     logging._srcfile = None  # as "Optimization" in the documentation of logging says
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

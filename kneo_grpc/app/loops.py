@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from kneo_grpc.app.wiring import Platform
 from kneo_grpc.domain.errors import KneoError, StoreUnavailable
+from kneo_grpc.platform.sealer import SealReport
 
 logger = logging.getLogger("kneo_grpc.app")
 
@@ -16,6 +17,10 @@ WATCH = timedelta(milliseconds=500)
 
 TIMERS = timedelta(seconds=1)
 RETENTION = timedelta(hours=1)
+SEALING = timedelta(seconds=1)
+DENIALS = timedelta(seconds=10)
+"""How often denied calls are written, equal ones together."""
+
 STORE_PAUSE = timedelta(milliseconds=500)
 
 
@@ -26,6 +31,8 @@ async def duties(platform: Platform, *, works: bool) -> AsyncIterator[None]:
         _every(platform, platform.settings.lease / 3, "heartbeat", _heartbeat(platform)),
         _every(platform, WATCH, "watch", _watch(platform)),
         _every(platform, TIMERS, "timers", platform.timers.run_once),
+        _every(platform, DENIALS, "denials", platform.denials.run_once),
+        _seal(platform),
     ]
     if works:
         loops.append(_work(platform))
@@ -46,6 +53,15 @@ async def _every(
     while True:
         await platform.clock.sleep(pause)
         await _guarded(name, duty)
+
+
+async def _seal(platform: Platform) -> None:
+    """Seal audit records; the sealer says when to look again."""
+    pause = SEALING
+    while True:
+        await platform.clock.sleep(pause)
+        report = await _guarded("sealer", platform.sealer.run_once)
+        pause = report.pause if isinstance(report, SealReport) else SEALING
 
 
 async def _work(platform: Platform) -> None:

@@ -38,7 +38,7 @@ async def serve(settings: Settings, options: ServeOptions) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kneo-")))
         platform = build_platform(settings, executes=options.worker)
         await platform.start()
-        stack.push_async_callback(platform.store.stop)
+        stack.push_async_callback(platform.close)
         await stack.enter_async_context(duties(platform, works=options.worker))
         socket = options.socket or folder / "api.sock"
         addresses: tuple[str, ...] = (f"unix:{socket}",)

@@ -59,6 +59,7 @@ class Settings:
     shutdown_timeout: timedelta = timedelta(seconds=30)
     log_level: str = "INFO"
     request_logs: bool = True
+    audit_export: bool = False
     health_providers: tuple[Secret, ...] = ()
     health_mcp: tuple[Secret, ...] = ()
     redaction: Rules = field(default_factory=Rules)
@@ -108,6 +109,7 @@ def read_settings(source: Mapping[str, str]) -> Settings:
         shutdown_timeout=reader.seconds("KNEO_SERV_SHUTDOWN_TIMEOUT_SECONDS", 30),
         log_level=reader.level("KNEO_SERV_LOG_LEVEL"),
         request_logs=reader.flag("KNEO_SERV_REQUEST_LOGS", default=True),
+        audit_export=reader.flag("KNEO_SERV_AUDIT_EXPORT_ENABLED", default=False),
         health_providers=reader.secrets("KNEO_SERV_HEALTH_PROVIDERS", provider=True),
         health_mcp=reader.secrets("KNEO_SERV_HEALTH_MCP_SECRETS", provider=False),
         redaction=reader.redaction(),

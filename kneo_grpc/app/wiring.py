@@ -1,5 +1,6 @@
 """The composition root: builds a platform from settings, starts and stops it."""
 
+import asyncio
 import logging
 import os
 import secrets
@@ -9,6 +10,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from kneo_grpc import __version__
+from kneo_grpc.api.audit import AuditServicer
 from kneo_grpc.api.credentials import CredentialServicer
 from kneo_grpc.api.health import HealthServicer
 from kneo_grpc.api.human_tasks import HumanTaskServicer
@@ -30,8 +32,10 @@ from kneo_grpc.integrations.clock import SystemClock
 from kneo_grpc.integrations.code import CodeRegistry
 from kneo_grpc.integrations.ids import Uuid7Source
 from kneo_grpc.integrations.models.dummy import DummyModels
+from kneo_grpc.platform.audit import Audit
 from kneo_grpc.platform.credentials import Credentials
 from kneo_grpc.platform.decisions import ChangeWriter, Lease
+from kneo_grpc.platform.denials import Denials
 from kneo_grpc.platform.endings import Endings
 from kneo_grpc.platform.feed import Feed
 from kneo_grpc.platform.health import Health
@@ -45,6 +49,7 @@ from kneo_grpc.platform.replay import Replays
 from kneo_grpc.platform.retention import Retention
 from kneo_grpc.platform.run_views import RunViews
 from kneo_grpc.platform.runs import Runs, RunSettings
+from kneo_grpc.platform.sealer import Sealer, SealerSettings
 from kneo_grpc.platform.skill_texts import SkillTexts
 from kneo_grpc.platform.skills import Skills
 from kneo_grpc.platform.spec_sources import SpecSources
@@ -55,6 +60,7 @@ from kneo_grpc.platform.steps import StepExecutor
 from kneo_grpc.platform.threads import StepThreads
 from kneo_grpc.platform.timers import Timers
 from kneo_grpc.platform.worker import Worker, WorkerSettings
+from kneo_grpc.ports.audit import AuditTrail
 from kneo_grpc.ports.clock import Clock, IdSource
 from kneo_grpc.ports.code import RegisteredTool
 from kneo_grpc.ports.models import Models
@@ -66,8 +72,11 @@ from kneo_grpc.stores.sqlite import SqliteStore
 
 logger = logging.getLogger("kneo_grpc.app")
 
+CLOSING_SECONDS = 2.0
+"""How long the end of a process waits for its last audit records."""
 
-class DurableStore(Store, Queue, Upkeep, Protocol):
+
+class DurableStore(Store, Queue, Upkeep, AuditTrail, Protocol):
     """All that the platform asks of a database."""
 
 
@@ -93,6 +102,9 @@ class Platform:
     worker: Worker
     timers: Timers
     retention: Retention
+    audit: Audit
+    sealer: Sealer
+    denials: Denials
     health: Health
     policies: Policies
     credentials: Credentials
@@ -111,7 +123,18 @@ class Platform:
     async def stop(self) -> None:
         """Let runs under way end or pause, then disconnect."""
         await self.drain()
-        await self.store.stop()
+        await self.close()
+
+    async def close(self) -> None:
+        """Write what the audit trail still lacks, then disconnect; runs were drained before."""
+        try:
+            async with asyncio.timeout(CLOSING_SECONDS):
+                await self.denials.run_once()
+                await self.sealer.stop()
+        except (StoreUnavailable, TimeoutError):
+            logger.warning("the store does not answer; audit records are left for others to seal")
+        finally:
+            await self.store.stop()
 
     async def drain(self) -> None:
         """Take no new run, let those under way end or pause, and give back what is left, so that
@@ -147,6 +170,7 @@ class Platform:
                 views=self.spec_views,
                 skills=self.skills,
                 runs=self.runs,
+                audit=self.audit,
                 tokens=self.page_tokens,
                 limits=limits,
             ),
@@ -155,6 +179,7 @@ class Platform:
             maintenance=MaintenanceServicer(self.timers, self.retention),
             policies=PolicyServicer(self.policies, limits),
             credentials=CredentialServicer(self.credentials, limits),
+            audit=AuditServicer(self.audit, limits),
         )
 
     def interceptor(self) -> EdgeInterceptor:
@@ -163,6 +188,7 @@ class Platform:
             keys=self.settings.keys,
             ids=self.ids,
             answers=AnswerRedactor(build_redactor(self.settings)),
+            denials=self.denials,
             body_bytes_max=self.settings.body_bytes_max,
             log_requests=self.settings.request_logs,
         )
@@ -201,6 +227,7 @@ def build_platform(
         endings=endings,
         writer=writer,
         idempotency=idempotency,
+        audit=base.audit,
         clock=clock,
         ids=ids,
         settings=RunSettings(
@@ -239,6 +266,7 @@ def build_platform(
         ids=ids,
     )
     feed = Feed(store, runs)
+    sealer = _build_sealer(settings, store, legs.lease.owner)
     return Platform(
         settings=settings,
         store=store,
@@ -257,7 +285,10 @@ def build_platform(
         replays=Replays(feed, recovery),
         worker=_build_worker(settings, store, base),
         timers=timers,
-        retention=Retention(store, clock, retention_settings(settings)),
+        retention=Retention(store, sealer, base.audit, clock, retention_settings(settings)),
+        audit=base.audit,
+        sealer=sealer,
+        denials=Denials(store, clock, ids),
         health=Health(
             store=store,
             code=base.code,
@@ -284,6 +315,7 @@ class _Base:
     writer: ChangeWriter
     endings: Endings
     idempotency: Idempotency
+    audit: Audit
 
 
 def _build_base(
@@ -325,6 +357,7 @@ def _build_base(
         writer=writer,
         endings=Endings(store=store, specs=specs, legs=legs, writer=writer),
         idempotency=Idempotency(store, clock),
+        audit=Audit(store, clock, ids),
     )
 
 
@@ -347,6 +380,16 @@ def _build_credentials(store: DurableStore, base: _Base) -> Credentials:
         clock=base.clock,
         ids=base.ids,
     )
+
+
+def _build_sealer(settings: Settings, store: DurableStore, holder: str) -> Sealer:
+    chosen = SealerSettings(
+        # With the look of whoever stands by, a lost holder is followed within a worker's lease.
+        lease=settings.lease * 2 / 3,
+        standby=settings.lease / 8,
+        export=settings.audit_export,
+    )
+    return Sealer(store, holder, chosen)
 
 
 def _build_worker(settings: Settings, store: DurableStore, base: _Base) -> Worker:

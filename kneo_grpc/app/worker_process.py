@@ -42,7 +42,7 @@ async def work(settings: Settings) -> None:
     platform = build_platform(settings)
     async with contextlib.AsyncExitStack() as stack:
         await platform.start()
-        stack.push_async_callback(platform.store.stop)
+        stack.push_async_callback(platform.close)
         await stack.enter_async_context(duties(platform, works=True))
         facts = {"version": __version__, "concurrency": settings.worker_concurrency}
         calm_collector()

@@ -9,6 +9,7 @@ import typer
 
 import kneo_grpc
 from kneo_grpc.cli import (
+    audit,
     config,
     credentials,
     demo,
@@ -42,6 +43,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(service.app, name="service")
 app.command("worker")(worker.worker)
 app.add_typer(queue.app, name="queue")
+app.add_typer(audit.app, name="audit")
 app.add_typer(maintenance.app, name="maintenance")
 app.add_typer(policies.app, name="policies")
 app.command("credentials")(credentials.credentials)

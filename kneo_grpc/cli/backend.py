@@ -69,6 +69,12 @@ class Backend(Protocol):
     async def prune_retention(self) -> Json:
         """Remove what is older than the settings allow; return `counts`."""
 
+    async def list_audit_events(self, query: Json) -> Json:
+        """Return a page with `events`."""
+
+    async def verify_audit(self, query: Json) -> Json:
+        """Return what is wrong in a part of the audit trail as `breaks`."""
+
     async def list_human_tasks(self, query: Json) -> Json:
         """Return a page with `tasks`."""
 

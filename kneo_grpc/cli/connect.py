@@ -113,6 +113,14 @@ class Service:
         """Remove what is too old."""
         return self._client.prune_retention()
 
+    async def list_audit_events(self, query: Json) -> Json:
+        """Return a page of the audit trail."""
+        return self._client.list_audit_events(query)
+
+    async def verify_audit(self, query: Json) -> Json:
+        """Check a part of the audit trail."""
+        return self._client.verify_audit(query)
+
     async def list_human_tasks(self, query: Json) -> Json:
         """Return a page of tasks."""
         return self._client.list_human_tasks(query)

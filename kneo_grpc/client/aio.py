@@ -131,6 +131,18 @@ class AsyncClient:
         """Remove what is older than the service's settings allow; return `counts`."""
         return await self._call(methods.PRUNE_RETENTION, {})
 
+    async def list_audit_events(self, query: Json | None = None) -> Json:
+        """Return a page of the audit trail as `events`. query: event_type, run_id, continuation_id,
+        actor, created_after, created_before, limit, offset, sort_order.
+        """
+        return await self._call(methods.LIST_AUDIT_EVENTS, query or {})
+
+    async def verify_audit(self, query: Json | None = None) -> Json:
+        """Check a part of the audit trail; return `valid`, `breaks` and, where more is left,
+        `next_page_token`. query: limit, page_token.
+        """
+        return await self._call(methods.VERIFY_AUDIT, query or {})
+
     async def list_human_tasks(self, query: Json | None = None) -> Json:
         """Return a page of `tasks`. query: run_id, workflow_kind, limit, offset, sort_…"""
         return await self._call(methods.LIST_HUMAN_TASKS, query or {})

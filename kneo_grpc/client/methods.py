@@ -66,6 +66,12 @@ REQUEUE_RUN = Method(
 PRUNE_TIMED_OUT_RUNS = _maintenance("PruneTimedOutRuns", "prune-timed-out-runs")
 PRUNE_EXPIRED_HUMAN_TASKS = _maintenance("PruneExpiredHumanTasks", "prune-expired-human-tasks")
 PRUNE_RETENTION = _maintenance("PruneRetention", "prune-retention")
+LIST_AUDIT_EVENTS = Method(
+    service="AuditService", rpc="ListAuditEvents", verb="GET", path="/v1/audit-events"
+)
+VERIFY_AUDIT = Method(
+    service="AuditService", rpc="VerifyAudit", verb="GET", path="/v1/audit-events/verify"
+)
 LIST_HUMAN_TASKS = Method(
     service="HumanTaskService", rpc="ListHumanTasks", verb="GET", path="/v1/human-tasks"
 )
@@ -124,6 +130,8 @@ ALL = (
     PRUNE_TIMED_OUT_RUNS,
     PRUNE_EXPIRED_HUMAN_TASKS,
     PRUNE_RETENTION,
+    LIST_AUDIT_EVENTS,
+    VERIFY_AUDIT,
     LIST_HUMAN_TASKS,
     GET_HUMAN_TASK,
     RESUME_HUMAN_TASK,

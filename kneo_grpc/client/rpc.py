@@ -10,6 +10,8 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from kneo_grpc._gen.kneo.v1 import (
+    audit_pb2,
+    audit_pb2_grpc,
     credential_pb2,
     credential_pb2_grpc,
     health_pb2,
@@ -34,6 +36,7 @@ from kneo_grpc.client.target import Target
 _SERVICES: Mapping[str, tuple[Any, Any]] = {
     "RunService": (run_pb2, run_pb2_grpc.RunServiceStub),
     "HumanTaskService": (human_task_pb2, human_task_pb2_grpc.HumanTaskServiceStub),
+    "AuditService": (audit_pb2, audit_pb2_grpc.AuditServiceStub),
     "QueueService": (queue_pb2, queue_pb2_grpc.QueueServiceStub),
     "MaintenanceService": (maintenance_pb2, maintenance_pb2_grpc.MaintenanceServiceStub),
     "SpecService": (spec_pb2, spec_pb2_grpc.SpecServiceStub),

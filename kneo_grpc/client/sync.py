@@ -141,6 +141,18 @@ class Client:
         """Remove what is older than the service's settings allow; return `counts`."""
         return self._call(methods.PRUNE_RETENTION, {})
 
+    def list_audit_events(self, query: Json | None = None) -> Json:
+        """Return a page of the audit trail as `events`. query: event_type, run_id, continuation_id,
+        actor, created_after, created_before, limit, offset, sort_order.
+        """
+        return self._call(methods.LIST_AUDIT_EVENTS, query or {})
+
+    def verify_audit(self, query: Json | None = None) -> Json:
+        """Check a part of the audit trail; return `valid`, `breaks` and, where more is left,
+        `next_page_token`. query: limit, page_token.
+        """
+        return self._call(methods.VERIFY_AUDIT, query or {})
+
     def list_human_tasks(self, query: Json | None = None) -> Json:
         """Return a page of `tasks`. query: run_id, workflow_kind, limit, offset, sort_…"""
         return self._call(methods.LIST_HUMAN_TASKS, query or {})

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from kneo_grpc.domain.principal import Principal
 from kneo_grpc.domain.run import TERMINAL, RunStatus
+from kneo_grpc.platform.audit import Audit
+from kneo_grpc.platform.sealer import Sealer
 from kneo_grpc.ports.clock import Clock
 from kneo_grpc.ports.upkeep import Kept, Upkeep
 
@@ -34,16 +37,33 @@ class RetentionReport:
 class Retention:
     """Removes what is older than the settings allow."""
 
-    def __init__(self, upkeep: Upkeep, clock: Clock, settings: RetentionSettings) -> None:
+    def __init__(
+        self,
+        upkeep: Upkeep,
+        sealer: Sealer,
+        audit: Audit,
+        clock: Clock,
+        settings: RetentionSettings,
+    ) -> None:
         self._upkeep = upkeep
+        self._sealer = sealer
+        self._audit = audit
         self._clock = clock
         self._settings = settings
 
-    async def run_once(self) -> RetentionReport:
-        """Remove everything that is too old now, batch by batch."""
-        removed = {}
+    async def run_once(self, caller: Principal | None = None) -> RetentionReport:
+        """Remove everything that is too old now, batch by batch, and leave an audit record of it.
+
+        caller: who asked for it; None for the service itself.
+        """
+        # What has no number yet stays, and so do the runs that it is about.
+        await self._sealer.run_once()
+        removed: dict[Kept, int] = {}
         for kind, age in self._settings.ages.items():
             removed[kind] = await self._prune(kind, age)
+        if any(removed.values()):
+            facts = {kind.value: count for kind, count in removed.items()}
+            await self._audit.record(caller.name if caller else None, "retention.pruned", facts)
         return RetentionReport(removed)
 
     async def _prune(self, kind: Kept, age: timedelta) -> int:

@@ -24,6 +24,7 @@ from kneo_grpc.domain.run import TERMINAL, Run, RunStatus, RunSummary
 from kneo_grpc.engine.machine import decide
 from kneo_grpc.engine.messages import Started
 from kneo_grpc.engine.state import initial
+from kneo_grpc.platform.audit import Audit
 from kneo_grpc.platform.changes import numbered, with_key
 from kneo_grpc.platform.decisions import ChangeWriter
 from kneo_grpc.platform.endings import Ending, Endings
@@ -86,6 +87,7 @@ class Runs:
         endings: Endings,
         writer: ChangeWriter,
         idempotency: Idempotency,
+        audit: Audit,
         clock: Clock,
         ids: IdSource,
         settings: RunSettings,
@@ -96,6 +98,7 @@ class Runs:
         self._endings = endings
         self._writer = writer
         self._idempotency = idempotency
+        self._audit = audit
         self._clock = clock
         self._ids = ids
         self._settings = settings
@@ -188,7 +191,7 @@ class Runs:
             change,
             plan=StoredPlan(digest=compiled.digest, content=compiled.content),
             jobs=jobs,
-            audit=(self._audit(caller, command, change.run.id),),
+            audit=(self._record(caller, command, change.run.id),),
         )
 
     async def _check_depth(self) -> None:
@@ -258,16 +261,20 @@ class Runs:
             event_type="run.cancelled",
             actor=caller.name,
         )
-        run, _ = await self._endings.end(run_id, ending)
+        run, ended = await self._endings.end(run_id, ending)
+        if not ended:
+            facts = {"status_before": run.status.value, "changed": False}
+            await self._audit.record(caller.name, ending.event_type, facts, run_id=run_id)
         return run
 
-    def _audit(self, caller: Principal, command: CreateRun, run_id: RunId) -> AuditRecord:
+    def _record(self, caller: Principal, command: CreateRun, run_id: RunId) -> AuditRecord:
         return AuditRecord(
             id=AuditId(self._ids.new("audit")),
             event_type="spec.run" if command.scope == "specs:run" else "run.created",
             run_id=run_id,
             actor=caller.name,
             metadata={
+                "async_mode": command.queued,
                 "target": command.target,
                 "spec_path": command.source.spec_path,
                 "inline_spec": command.source.spec is not None,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kneo_grpc.domain.change import JobKind
+from kneo_grpc.ports.audit import AuditFilter
 from kneo_grpc.ports.store import HumanTaskFilter, PageRequest, Position, RunFilter
 from kneo_grpc.stores.codec import InstantEncoder, instant_from_micros, storable
 
@@ -30,6 +31,11 @@ _CONDITIONS: Mapping[str, str] = {
     # A partial index holds the jobs of each of these kinds, so the kind is no parameter.
     "run": "kind = 'run'",
     "dead": "kind = 'dead'",
+    "actor": "actor = {0}",
+    "continuation_id": "continuation_id = {0}",
+    "event_type": "event_type = {0}",
+    # What most records are is not in the index of types; for the others this names the index.
+    "rare_event_type": "event_type not in ('run.created', 'spec.run')",
 }
 _ESCALATED: Mapping[str, str] = {
     "postgres": "body -> 'request' -> 'metadata' ->> 'escalated_at'",
@@ -73,6 +79,7 @@ _JOB_ORDER: Mapping[str, tuple[str, ...]] = {
     "claims": ("claims", "run_id"),
     "run_id": ("run_id",),
 }
+_AUDIT_ORDER: Mapping[str, tuple[str, ...]] = {"created_at": ("created_at", "id")}
 _NULLABLE = frozenset({"workflow_name", "expires_at"})
 INSTANTS = frozenset({"created_at", "updated_at", "occurred_at", "expires_at", "due_at"})
 
@@ -149,6 +156,20 @@ class Lists:
     def jobs(self, kind: JobKind, page: PageRequest) -> Listing:
         """Compose list_jobs."""
         return self._compose("job_list", [_CONDITIONS[kind.value]], [], _JOB_ORDER, page)
+
+    def audit(self, where: AuditFilter, page: PageRequest) -> Listing:
+        """Compose list_audit."""
+        conditions = [
+            (_CONDITIONS["event_type"], where.event_type),
+            (_CONDITIONS["run_id"], where.run_id),
+            (_CONDITIONS["continuation_id"], where.continuation_id),
+            (_CONDITIONS["actor"], where.actor),
+            (_CONDITIONS["created_after"], self.instant(where.created_after)),
+            (_CONDITIONS["created_before"], self.instant(where.created_before)),
+        ]
+        rare = where.event_type not in (None, "run.created", "spec.run")
+        constant = [_CONDITIONS["rare_event_type"]] if rare else []
+        return self._compose("audit_list", constant, conditions, _AUDIT_ORDER, page)
 
     def _compose(
         self,

@@ -529,6 +529,13 @@ async def test_the_prunes_return_counts(platform) -> None:
     assert isinstance((await platform.prune_retention())["counts"], dict)
 
 
+async def test_the_audit_trail_is_listed_and_verified(platform) -> None:
+    run = await platform.run_from_spec(functions("shout"), "hi")
+    (event,) = (await platform.list_audit_events(event_type="run.created", limit=5))["events"]
+    assert event["run_id"] == run["run_id"]
+    assert (await platform.verify_audit())["valid"] is True
+
+
 async def test_a_backup_is_a_database(platform, tmp_path) -> None:
     await platform.run_from_spec(functions("shout"), "hi")
     size = await platform.backup(tmp_path / "copy.sqlite")

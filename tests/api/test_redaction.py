@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from unittest.mock import AsyncMock
 
 import grpc
 import pytest
@@ -24,7 +25,9 @@ from kneo_grpc.api.server import SERVICES
 from kneo_grpc.app.logs import JsonFormatter
 from kneo_grpc.domain.errors import FieldsInvalid, NotFound
 from kneo_grpc.domain.redaction import Redactor
+from kneo_grpc.integrations.clock import SystemClock
 from kneo_grpc.integrations.ids import Uuid7Source
+from kneo_grpc.platform.denials import Denials
 from tests.canaries import Canaries
 from tests.service import create, data, function_spec
 
@@ -321,6 +324,7 @@ async def future(monkeypatch, tmp_path) -> AsyncIterator[tuple[Future, grpc.aio.
         keys=ApiKeys(()),
         ids=Uuid7Source(),
         answers=AnswerRedactor(Redactor()),
+        denials=Denials(AsyncMock(), SystemClock(), Uuid7Source()),
         body_bytes_max=2**22,
     )
     server = grpc.aio.server(interceptors=(edge,))

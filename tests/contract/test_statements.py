@@ -15,12 +15,19 @@ ROW_BY_ROW = {
     "task_insert",
     "jobs_clear",
     "job_put",
+    "audit_insert",
+    "audit_unsealed_insert",
 }
 """What PostgreSQL does in the statement of a batch."""
-ONE_BY_ONE = {"run_ready", "run_take", "prune_runs_audit", "prune_checkpoints_fence"}
+ONE_BY_ONE = {"run_ready", "run_take", "prune_checkpoints_fence", "seal_taken", "seal_end"} | {
+    "prune_runs_audit",
+    "prune_runs_seals",
+    "prune_audit_seals",
+}
 """What PostgreSQL does as a part of another statement."""
 SERVER = {"batch_history", "batch_rest", "batch_end", "run_lock", "migration_lock"} | {
     "server_durability",
+    "audit_append",
     "work_hint",
 }
 """What only a server with many sessions needs."""
@@ -28,7 +35,7 @@ SERVER = {"batch_history", "batch_rest", "batch_end", "run_lock", "migration_loc
 
 def test_both_databases_define_the_same_names() -> None:
     sqlite, postgres = (set(load_statements(name)) for name in ("sqlite", "postgres"))
-    assert sqlite - postgres == ROW_BY_ROW | ONE_BY_ONE | {"leases_void"}
+    assert sqlite - postgres == ROW_BY_ROW | ONE_BY_ONE | {"leases_void", "sealer_void"}
     assert postgres - sqlite == SERVER
 
 

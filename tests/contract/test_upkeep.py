@@ -49,6 +49,7 @@ RESPONSE = {"id": "run_1"}
 async def prune(
     store: Any, what: Kept, before: datetime = NOW, *, statuses=TERMINAL, limit: int = 1000
 ) -> int:
+    await store.seal("sealer", timedelta(seconds=60), limit=10_000)  # nothing unsealed goes
     return await store.prune(what, before, statuses=statuses, limit=limit)
 
 

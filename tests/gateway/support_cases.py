@@ -241,6 +241,45 @@ async def _(stage: Stage) -> Request:
     return post("/v1/maintenance/prune-retention")
 
 
+# Audit
+
+
+async def audited(stage: Stage) -> Any:
+    """A create, a decision, and a sealer's look between them and a second create."""
+    run = await resumed(stage)
+    await stage.platform.sealer.run_once()
+    await stage.done(post("/v1/runs", THREE_STEPS))
+    return run
+
+
+@case("AuditService.ListAuditEvents")
+async def _(stage: Stage) -> Request:
+    await audited(stage)
+    return get("/v1/audit-events?limit=3")
+
+
+@case("AuditService.ListAuditEvents.filtered")
+async def _(stage: Stage) -> Request:
+    run = await audited(stage)
+    return get(f"/v1/audit-events?event_type=human.decision&run_id={run['run_id']}&sort_order=asc")
+
+
+@case("AuditService.VerifyAudit")
+async def _(stage: Stage) -> Request:
+    await audited(stage)
+    return get("/v1/audit-events/verify?limit=2")
+
+
+@case("AuditService.VerifyAudit.broken")
+async def _(stage: Stage) -> Request:
+    await audited(stage)
+    with contextlib.closing(sqlite3.connect(stage.platform.settings.state_path)) as connection:
+        connection.execute("update audit_events set actor = 'eve'")
+        connection.execute("delete from audit_seals where number = 1")
+        connection.commit()
+    return get("/v1/audit-events/verify")
+
+
 # Human tasks
 
 

@@ -10,6 +10,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from kneo_grpc._gen.kneo.v1 import (  # noqa: F401 # importing registers the services
+    audit_pb2,
     credential_pb2,
     health_pb2,
     human_task_pb2,
@@ -19,6 +20,7 @@ from kneo_grpc._gen.kneo.v1 import (  # noqa: F401 # importing registers the ser
     run_pb2,
     spec_pb2,
 )
+from kneo_grpc.api.audit import AuditServicer
 from kneo_grpc.api.credentials import CredentialServicer
 from kneo_grpc.api.health import HealthServicer
 from kneo_grpc.api.human_tasks import HumanTaskServicer
@@ -43,6 +45,7 @@ SERVICERS = {
     "kneo.v1.MaintenanceService": MaintenanceServicer,
     "kneo.v1.PolicyService": PolicyServicer,
     "kneo.v1.CredentialService": CredentialServicer,
+    "kneo.v1.AuditService": AuditServicer,
 }
 
 

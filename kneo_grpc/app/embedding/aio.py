@@ -12,6 +12,7 @@ from typing import Any, Self, Unpack
 from kneo_grpc.app.embedding.building import AnyStore, describe, opened
 from kneo_grpc.app.embedding.own_code import TakesCode
 from kneo_grpc.app.embedding.requests import (
+    AuditQuery,
     CheckpointQuery,
     CompileOptions,
     GraphOptions,
@@ -32,6 +33,7 @@ from kneo_grpc.app.embedding.requests import (
 from kneo_grpc.app.embedding.serving import Served, Where, serving
 from kneo_grpc.app.local import LocalPlatform
 from kneo_grpc.app.wiring import Platform as Inner
+from kneo_grpc.client.verification import whole_verification
 from kneo_grpc.domain.errors import Conflict
 from kneo_grpc.ports.code import RegisteredTool
 from kneo_grpc.ports.models import Models
@@ -278,6 +280,14 @@ class AsyncPlatform(TakesCode):
     async def requeue_run(self, run_id: str) -> Json:
         """Put a failed run back into the queue; return it."""
         return await self._local().requeue_run(run_id)
+
+    async def list_audit_events(self, **query: Unpack[AuditQuery]) -> Json:
+        """Return a page of the audit trail as `events`, the newest first."""
+        return await self._local().list_audit_events(checked(query, AuditQuery))
+
+    async def verify_audit(self) -> Json:
+        """Check the whole audit trail; return `valid` and the `breaks`."""
+        return await whole_verification(self._local().verify_audit)
 
     async def prune_timed_out_runs(self) -> Json:
         """End the runs whose deadline has passed; return `counts`. The platform does so itself

@@ -101,7 +101,7 @@ async def opened(described: Description) -> AsyncIterator[Platform]:
                 platform.code.remove_tool(name)
         described.code.attach(platform.code)
         await platform.start()
-        stack.push_async_callback(platform.store.stop)
+        stack.push_async_callback(platform.close)
         await stack.enter_async_context(duties(platform, works=described.worker))
         stack.push_async_callback(platform.drain)
         yield platform

@@ -102,6 +102,19 @@ class HumanTaskQuery(Paging, total=False):
     status: str
 
 
+class AuditQuery(Paging, total=False):
+    """event_type, run_id, continuation_id, actor: only events of these. created_after,
+    created_before: in ISO 8601.
+    """
+
+    event_type: str
+    run_id: str
+    continuation_id: str
+    actor: str
+    created_after: str
+    created_before: str
+
+
 def checked(given: Mapping[str, Any], shape: type) -> Json:
     """Return options as they are. Raises InvalidInput for one that the shape does not have."""
     known = shape.__annotations__

@@ -12,6 +12,7 @@ from kneo_grpc.app.embedding.building import AnyStore
 from kneo_grpc.app.embedding.loop import LoopThread
 from kneo_grpc.app.embedding.own_code import TakesCode
 from kneo_grpc.app.embedding.requests import (
+    AuditQuery,
     CheckpointQuery,
     CompileOptions,
     GraphOptions,
@@ -243,6 +244,14 @@ class Platform(TakesCode):
     def requeue_run(self, run_id: str) -> Json:
         """Put a failed run back into the queue; return it."""
         return self._loop.call(self._platform.requeue_run, run_id)
+
+    def list_audit_events(self, **query: Unpack[AuditQuery]) -> Json:
+        """Return a page of the audit trail as `events`, the newest first."""
+        return self._loop.call(self._platform.list_audit_events, **query)
+
+    def verify_audit(self) -> Json:
+        """Check the whole audit trail; return `valid` and the `breaks`."""
+        return self._loop.call(self._platform.verify_audit)
 
     def prune_timed_out_runs(self) -> Json:
         """End the runs whose deadline has passed; return `counts`. The platform does so itself

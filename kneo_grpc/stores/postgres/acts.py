@@ -6,6 +6,7 @@ from kneo_grpc.domain.change import Act, OutcomeKind
 from kneo_grpc.stores import changes as encode
 from kneo_grpc.stores.codec import same_instant
 from kneo_grpc.stores.postgres.connect import Connection
+from kneo_grpc.stores.postgres.sealing import append_arrays
 from kneo_grpc.stores.postgres.session import Session
 
 
@@ -29,9 +30,8 @@ async def land_act(session: Session, statements: Mapping[str, str], act: Act) ->
             values = encode.policy_values(act.policy, same_instant)
             if not await connection.fetch(statements["policy_put"], *values):
                 raise _RefusedError(OutcomeKind.FENCE_LOST)
-        for record in act.audit:
-            values = encode.audit_values(record, same_instant)
-            await connection.execute(statements["audit_insert"], *values)
+        if act.audit:
+            await connection.execute(statements["audit_append"], *append_arrays(act.audit))
         return OutcomeKind.APPLIED
 
     try:

@@ -75,6 +75,7 @@ class Connector:
                 "application_name": "kneo upkeep",
                 "statement_timeout": _milliseconds(self.statement_timeout),
                 "lock_timeout": _milliseconds(self.lock_timeout),
+                "idle_in_transaction_session_timeout": _milliseconds(self.lock_timeout),
                 "jit": "off",
             },
         )

@@ -61,8 +61,8 @@ class Session:
                         raise errors.translate(error) from error
 
     async def together(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """Do work in one transaction. Raises StoreUnavailable, and what work raises, which rolls
-        the transaction back.
+        """Do work in one transaction, once. Raises StoreUnavailable, and then the caller does not
+        know whether it landed; and what work raises, which rolls the transaction back.
         """
         async with self._turn:
             connection = await self._opened()

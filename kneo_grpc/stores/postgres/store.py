@@ -9,9 +9,10 @@ from typing import Any
 
 import asyncpg
 
-from kneo_grpc.domain.change import Act, Change, Outcome, OutcomeKind
+from kneo_grpc.domain.change import Act, AuditRecord, Change, Outcome, OutcomeKind
 from kneo_grpc.domain.errors import InvalidInput, StoreUnavailable
 from kneo_grpc.domain.ids import RunId
+from kneo_grpc.stores.auditing import TrailReader
 from kneo_grpc.stores.batching import GroupCommitter, commit_all
 from kneo_grpc.stores.codec import same_duration, same_instant
 from kneo_grpc.stores.hints import leave_work
@@ -21,20 +22,21 @@ from kneo_grpc.stores.postgres import errors
 from kneo_grpc.stores.postgres.acts import land_act
 from kneo_grpc.stores.postgres.connect import Connection, Connector, require_durability
 from kneo_grpc.stores.postgres.migrations import migrate
+from kneo_grpc.stores.postgres.sealing import append_arrays, seal
 from kneo_grpc.stores.postgres.session import Session
 from kneo_grpc.stores.postgres.writer import Writer
 from kneo_grpc.stores.rows import Row
 from kneo_grpc.stores.statements import load_statements
-from kneo_grpc.stores.working import WorkReader
 
 _LANES = 2
 _MIGRATION_PATIENCE = timedelta(minutes=2)
 _CHANNEL = "kneo_work"
 
 
-class PostgresStore(WorkReader):
+class PostgresStore(TrailReader):
     """Durable state in PostgreSQL: a pool that reads, two connections that commit in turns, and one
-    each for heartbeats, for claims (where hints of other processes arrive) and for upkeep.
+    each for heartbeats, for claims (where hints of other processes arrive), for upkeep and for the
+    audit trail.
 
     A lost connection is opened again by the next call, so the store heals when its database does.
     pool_min, pool_max: the reading connections. migrations: those of the release, if not given.
@@ -77,6 +79,7 @@ class PostgresStore(WorkReader):
         self._heartbeats = Session(self._connector.open_committer)
         self._claims = Session(self._open_claimer)
         self._upkeep = Session(self._connector.open_keeper)
+        self._trail = Session(self._connector.open_keeper)
         self._untold = False
         self._announcement: asyncio.Task[None] | None = None
 
@@ -117,7 +120,7 @@ class PostgresStore(WorkReader):
 
     @property
     def _sessions(self) -> tuple[Session, ...]:
-        return (self._heartbeats, self._claims, self._upkeep)
+        return (self._heartbeats, self._claims, self._upkeep, self._trail)
 
     async def commit(self, changes: Sequence[Change]) -> tuple[Outcome, ...]:
         """Land Changes, each in the next batch of a committing connection."""
@@ -148,6 +151,18 @@ class PostgresStore(WorkReader):
             "files only.",
             field="destination",
         )
+
+    async def seal(self, holder: str, lease_for: timedelta, *, limit: int) -> int | None:
+        """Seal a batch of audit records."""
+        return await self._trail.together(
+            lambda connection: seal(connection, self._statements, holder, lease_for, limit)
+        )
+
+    async def _append(self, records: Sequence[AuditRecord]) -> None:
+        await self._trail.fetch(self._statements["audit_append"], *append_arrays(records))
+
+    async def _keep(self, name: str, *arguments: Any) -> Sequence[Row]:
+        return await self._trail.fetch(self._statements[name], *arguments)
 
     async def _claim(self, name: str, *arguments: Any) -> Sequence[Row]:
         return await self._claims.fetch(self._statements[name], *arguments)

@@ -11,9 +11,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kneo_grpc.domain.change import Act, Change, Outcome, OutcomeKind
+from kneo_grpc.domain.change import Act, AuditRecord, Change, Outcome, OutcomeKind
 from kneo_grpc.domain.errors import StartRefused, StoreUnavailable
 from kneo_grpc.domain.ids import RunId
+from kneo_grpc.stores.auditing import TrailReader
 from kneo_grpc.stores.batching import BatchResult, GroupCommitter, commit_all
 from kneo_grpc.stores.codec import instant_from_micros, micros_from_duration, micros_from_instant
 from kneo_grpc.stores.hints import leave_work
@@ -26,7 +27,6 @@ from kneo_grpc.stores.sqlite.copies import backup
 from kneo_grpc.stores.sqlite.migrations import migrate, require_current
 from kneo_grpc.stores.sqlite.writer import Writer
 from kneo_grpc.stores.statements import load_statements
-from kneo_grpc.stores.working import WorkReader
 
 logger = logging.getLogger("kneo_grpc.stores")
 
@@ -34,13 +34,14 @@ T = TypeVar("T")
 
 _LANES = 1
 _BEFORE = {
-    "prune_runs": ("prune_runs_audit",),
+    "prune_runs": ("prune_runs_seals", "prune_runs_audit"),
+    "prune_audit": ("prune_audit_seals",),
     "prune_checkpoints": ("prune_checkpoints_fence",),
 }
 """What goes first in the transaction of a statement."""
 
 
-class SqliteStore(WorkReader):
+class SqliteStore(TrailReader):
     """Durable state in one SQLite file: one thread that writes, a few that read.
 
     readonly: neither makes nor migrates the file; commits are refused. exclusive: a service's way,
@@ -141,6 +142,20 @@ class SqliteStore(WorkReader):
         """Write a copy of the file."""
         return await asyncio.to_thread(backup, self._path, destination)
 
+    async def seal(self, holder: str, lease_for: timedelta, *, limit: int) -> int | None:
+        """Seal a batch of audit records."""
+        threads, writer = self._writing()
+        lease = micros_from_duration(lease_for)
+        return await self._in(threads, lambda: writer.seal(holder, lease, limit))
+
+    async def _append(self, records: Sequence[AuditRecord]) -> None:
+        threads, writer = self._writing()
+        await self._in(threads, lambda: writer.append(records))
+
+    async def _keep(self, name: str, *arguments: Any) -> Sequence[Row]:
+        threads, writer = self._writing()
+        return await self._in(threads, lambda: writer.work([name], *arguments))
+
     async def _claim(self, name: str, *arguments: Any) -> Sequence[Row]:
         threads, writer = self._writing()
         if name == "run_claim":
@@ -185,6 +200,7 @@ class SqliteStore(WorkReader):
         migrate(connection, self._path, self._statements, self._migrations)
         self._writer = Writer(connection, self._path, self._statements)
         if self._exclusive:
+            self._writer.work(["sealer_void"])
             void = self._writer.work(["leases_void"])
             if void:
                 logger.info("leases of an earlier process are void", extra={"count": len(void)})

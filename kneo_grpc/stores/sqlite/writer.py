@@ -5,10 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kneo_grpc.domain.change import Act, Change, Outcome, OutcomeKind
+from kneo_grpc.domain.audit_chain import GENESIS
+from kneo_grpc.domain.change import Act, AuditRecord, Change, Outcome, OutcomeKind
 from kneo_grpc.stores import changes as encode
+from kneo_grpc.stores.auditing import seal_rows
 from kneo_grpc.stores.batching import BatchResult
-from kneo_grpc.stores.codec import dump_json, micros_from_duration, micros_from_instant
+from kneo_grpc.stores.codec import (
+    dump_json,
+    instant_from_micros,
+    micros_from_duration,
+    micros_from_instant,
+)
 from kneo_grpc.stores.sqlite import errors
 
 T = TypeVar("T")
@@ -55,7 +62,7 @@ class Writer:
                 if not self._run("policy_put", *values):
                     raise _RefusedError(OutcomeKind.FENCE_LOST)
             for record in act.audit:
-                self._run("audit_insert", *encode.audit_values(record, micros_from_instant))
+                self._write_audit(record)
             return OutcomeKind.APPLIED
 
         try:
@@ -85,6 +92,34 @@ class Writer:
             return sorted(taken, key=lambda run: run["since"])
 
         return self._transaction(take)
+
+    def append(self, records: Sequence[AuditRecord]) -> None:
+        """Write audit records in one transaction."""
+
+        def work() -> None:
+            for record in records:
+                self._write_audit(record)
+
+        self._transaction(work)
+
+    def seal(self, holder: str, lease_for: int, limit: int) -> int | None:
+        """Seal a batch of audit records in one transaction; see ports.audit."""
+
+        def work() -> int | None:
+            self._run("sealer_make", GENESIS)
+            taken = self._run("sealer_take", holder, lease_for)
+            if not taken:
+                return None
+            found = self._run("seal_batch", limit)
+            self._run("seal_taken", limit)
+            seals = seal_rows(found, taken[0]["number"], taken[0]["digest"], instant_from_micros)
+            for seal in seals:
+                self._run("seal_write", *seal)
+            if seals:
+                self._run("seal_end", seals[-1][0], seals[-1][-1])
+            return len(seals)
+
+        return self._transaction(work)
 
     def _transaction(self, work: Callable[[], T]) -> T:
         """Do work in one transaction; when it raises, none of it landed."""
@@ -145,8 +180,13 @@ class Writer:
             values = encode.job_values(job, micros_from_instant, micros_from_duration)
             self._run("job_put", run_id, *values)
         for record in change.audit:
-            self._run("audit_insert", *encode.audit_values(record, micros_from_instant))
+            self._write_audit(record)
         return outcome
+
+    def _write_audit(self, record: AuditRecord) -> None:
+        values = encode.audit_values(record, micros_from_instant)
+        self._run("audit_insert", *values)
+        self._run("audit_unsealed_insert", values[-1], record.id)
 
     def _write_run(self, change: Change) -> Outcome | None:
         """Return the outcome if the fence holds, None if it is lost."""

@@ -121,13 +121,46 @@ create index jobs_timed on jobs (due_at) where kind not in ('run', 'dead');
 create index jobs_by_owner on jobs (lease_owner) where lease_owner is not null;
 
 create table audit_events (
-  id text collate "C" primary key,
+  id text collate "C" not null,
   event_type text collate "C" not null,
   run_id text collate "C",
   continuation_id text collate "C",
   actor text collate "C",
   metadata json not null,
-  created_at timestamptz not null
+  created_at timestamptz not null,
+  primary key (created_at, id)
+);
+
+-- What most records are is left out, so that the record of a create costs no further index.
+create index audit_events_by_type on audit_events (event_type, created_at, id)
+  where event_type not in ('run.created', 'spec.run');
+
+-- Records that have no number yet; each is put here by the transaction that writes it. There is no
+-- index, because a sealer takes whatever it finds.
+create table audit_unsealed (
+  created_at timestamptz not null,
+  id text collate "C" not null
+);
+
+-- The chain. What retention removes from audit_events stays here, marked.
+create table audit_seals (
+  number bigint primary key check (number > 0),
+  audit_id text collate "C" not null unique,
+  created_at timestamptz not null,
+  content_digest bytea not null,
+  digest bytea not null,
+  sealed_at timestamptz not null,
+  pruned_at timestamptz
+);
+
+-- One row: where the chain ends, and who adds to it.
+create table audit_sealer (
+  id integer primary key check (id = 1),
+  number bigint not null,
+  digest bytea not null,
+  exported_number bigint not null,
+  holder text collate "C",
+  lease_expires_at timestamptz
 );
 
 create table idempotency_records (
@@ -143,8 +176,6 @@ create table idempotency_records (
 
 -- What ages.
 create index checkpoints_by_creation on checkpoints using brin (created_at)
-  with (autosummarize = on);
-create index audit_events_by_creation on audit_events using brin (created_at)
   with (autosummarize = on);
 create index idempotency_records_by_creation on idempotency_records using brin (created_at)
   with (autosummarize = on);

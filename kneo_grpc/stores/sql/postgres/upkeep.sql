@@ -1,11 +1,20 @@
--- What is too old, a small batch at a time. Rows that others hold are passed over.
+-- What is too old, a small batch at a time. Rows that others hold are passed over. What goes is
+-- found once (`materialized`): a subquery may be run again for each row, and then has no limit.
 
 -- name: prune_runs
-with old as materialized (
+-- A run waits until its audit records are sealed; their seals stay.
+with unsealed as materialized (
+  select audit_events.run_id from audit_unsealed
+  join audit_events
+    on audit_events.created_at = audit_unsealed.created_at and audit_events.id = audit_unsealed.id
+  where audit_events.run_id is not null
+),
+old as materialized (
   select id from runs
   where status = $1
     and updated_slot <= floor(extract(epoch from $2::timestamptz) / 10)::integer
     and updated_at < $2
+    and id not in (select run_id from unsealed)
   order by updated_slot
   limit $3
   for update skip locked
@@ -15,7 +24,12 @@ events_gone as (delete from events using gone where run_id = gone.id),
 checkpoints_gone as (delete from checkpoints using gone where run_id = gone.id),
 tasks_gone as (delete from human_tasks using gone where run_id = gone.id),
 jobs_gone as (delete from jobs using gone where run_id = gone.id),
-audit_gone as (delete from audit_events using gone where run_id = gone.id)
+audit_gone as (
+  delete from audit_events using gone where run_id = gone.id returning audit_events.id
+),
+audit_marked as (
+  update audit_seals set pruned_at = now() from audit_gone where audit_id = audit_gone.id
+)
 select id from gone;
 
 -- name: prune_checkpoints
@@ -37,24 +51,33 @@ fenced as (
 delete from checkpoints where run_id in (select run_id from old) returning run_id;
 
 -- name: prune_continuations
-delete from human_tasks
-where id in (
+with old as materialized (
   select id from human_tasks
   where settled_at < $1
   order by settled_at
   limit $2
   for update skip locked
 )
-returning id;
+delete from human_tasks where id in (select id from old) returning id;
 
 -- name: prune_audit
-delete from audit_events
-where id in (select id from audit_events where created_at < $1 limit $2 for update skip locked)
-returning id;
+-- Only what has a seal goes, and its seal says so.
+with old as materialized (
+  select created_at, id from audit_events
+  where created_at < $1 and exists (select from audit_seals where audit_id = audit_events.id)
+  order by created_at, id
+  limit $2
+  for update skip locked
+),
+marked as (
+  update audit_seals set pruned_at = now() from old where audit_id = old.id
+)
+delete from audit_events using old
+where audit_events.created_at = old.created_at and audit_events.id = old.id
+returning audit_events.id;
 
 -- name: prune_idempotency
-delete from idempotency_records
-where (principal, scope, key) in (
+with old as materialized (
   select principal, scope, key from idempotency_records
   where created_at < $1
     -- Without a response the run itself answers repeats, until it has ended.
@@ -68,4 +91,6 @@ where (principal, scope, key) in (
   limit $2
   for update skip locked
 )
+delete from idempotency_records
+where (principal, scope, key) in (select principal, scope, key from old)
 returning key;

@@ -161,6 +161,10 @@ new_audit as (
     metadata text, created_at timestamptz
   )
   join landed on landed.id = given.change_id
+  returning created_at, id
+),
+new_unsealed as (
+  insert into audit_unsealed (created_at, id) select created_at, id from new_audit
 )
 
 -- name: batch_end

@@ -38,7 +38,3 @@ on conflict (environment) do update set
   version = excluded.version, policy = excluded.policy, updated_at = excluded.updated_at
   where known.version = $2
 returning version;
-
--- name: audit_insert
-insert into audit_events (id, event_type, run_id, continuation_id, actor, metadata, created_at)
-values ($1, $2, $3, $4, $5, $6, $7);

@@ -121,6 +121,38 @@ create table audit_events (
   created_at integer not null
 );
 
+-- What most records are is left out, so that the record of a create costs no further index.
+create index audit_events_by_type on audit_events (event_type, created_at, id)
+  where event_type not in ('run.created', 'spec.run');
+
+-- Records that have no number yet; each is put here by the transaction that writes it. There is no
+-- index, because a sealer takes whatever it finds.
+create table audit_unsealed (
+  created_at integer not null,
+  id text not null
+);
+
+-- The chain. What retention removes from audit_events stays here, marked.
+create table audit_seals (
+  number integer primary key check (number > 0),
+  audit_id text not null unique,
+  created_at integer not null,
+  content_digest blob not null,
+  digest blob not null,
+  sealed_at integer not null,
+  pruned_at integer
+);
+
+-- One row: where the chain ends, and who adds to it.
+create table audit_sealer (
+  id integer primary key check (id = 1),
+  number integer not null,
+  digest blob not null,
+  exported_number integer not null,
+  holder text,
+  lease_expires_at integer
+);
+
 create table idempotency_records (
   principal text not null,
   scope text not null,
@@ -134,7 +166,7 @@ create table idempotency_records (
 
 -- What ages.
 create index checkpoints_by_creation on checkpoints (created_at);
-create index audit_events_by_creation on audit_events (created_at);
+create index audit_events_by_creation on audit_events (created_at, id);
 create index idempotency_records_by_creation on idempotency_records (created_at);
 create index human_tasks_by_settlement on human_tasks (settled_at) where settled_at is not null;
 
