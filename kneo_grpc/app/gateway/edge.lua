@@ -1,5 +1,6 @@
 -- The edge of the JSON interface: what may come in, and how errors go out.
--- Runs after grpc_web, before the transcoder: requests are seen as they came, answers as they leave.
+-- Runs after grpc_web and buffer, before the transcoder: requests are seen as they came, answers as
+-- they leave. bodies.lua stands before this file.
 
 local STATE = "kneo.edge"
 local LUA_ROUTE = "envoy.filters.http.lua"
@@ -160,6 +161,39 @@ local function is_acceptable(handle, headers)
   return handle:body() == nil
 end
 
+-- A field that the contract lacks is told by its name only, and only by a plain one.
+local function shown_name(name)
+  return string.sub(string.gsub(name, "[^%w_.%-]", "_"), 1, 64)
+end
+
+local function unknown_fields(names, request_id)
+  local faults = {}
+  for _, name in ipairs(names) do
+    faults[#faults + 1] = '{"field":' .. quoted(shown_name(name)) .. ',"message":"is not known"}'
+  end
+  local message = shown_name(names[1]) .. ": is not known"
+  if #names > 1 then message = message .. " (and " .. (#names - 1) .. " more)" end
+  return envelope("validation_error", message, request_id, '"fields":[' .. table.concat(faults, ",") .. "]")
+end
+
+-- Answers a body that holds what the contract does not know. The answer passes envoy_on_response.
+local function check_body(handle, fields, request_id)
+  local buffer = handle:body()
+  if buffer == nil then return end
+  -- Waiting for the body ended the life of what was taken before.
+  local state = handle:streamInfo():dynamicMetadata()
+  local message, names = fault_in(tostring(buffer:getBytes(0, buffer:length())), fields)
+  if message ~= nil then
+    state:set(STATE, "fault", envelope("invalid_request", message, request_id))
+  elseif names ~= nil then
+    state:set(STATE, "fault", unknown_fields(names, request_id))
+    state:set(STATE, "fault_status", "422")
+  else
+    return
+  end
+  handle:respond({[":status"] = "400"}, "")
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
   remove_matching(headers, is_ours)
@@ -176,8 +210,12 @@ function envoy_on_request(handle)
   state:set(STATE, "request_id", id)
   if native then return end
   local method = headers:get(":method")
-  if method ~= "GET" and method ~= "HEAD" and method ~= "OPTIONS" and not is_acceptable(handle, headers) then
+  if method == "GET" or method == "HEAD" or method == "OPTIONS" then return end
+  local fields = fields_of(method, headers:get(":path") or "")
+  if not is_acceptable(handle, headers) then
     handle:respond({[":status"] = "415"}, "")
+  elseif fields ~= nil then
+    check_body(handle, fields, id)
   end
 end
 
@@ -188,8 +226,13 @@ local function replace_body(handle, buffer, body)
   handle:headers():replace("content-length", tostring(length))
 end
 
-local function tell_fault(handle, request_id)
+local function tell_fault(handle, state, request_id)
   local buffer = handle:body(true)
+  if state["fault"] ~= nil then
+    if state["fault_status"] ~= nil then handle:headers():replace(":status", state["fault_status"]) end
+    replace_body(handle, buffer, state["fault"])
+    return
+  end
   local code, message, extras = fault_of(tostring(buffer:getBytes(0, buffer:length())))
   if code == "unknown_query_parameters" then handle:headers():replace(":status", "422") end
   replace_body(handle, buffer, envelope(code, message, request_id, extras))
@@ -227,7 +270,7 @@ function envoy_on_response(handle)
   local headers = handle:headers()
   local outcome = headers:get("grpc-status")
   if headers:get("x-kneo-reply") == "bad_request" then
-    tell_fault(handle, state["request_id"])
+    tell_fault(handle, state, state["request_id"])
   elseif outcome ~= nil and outcome ~= "0" then
     tell_error(handle, outcome, state["request_id"])
   else

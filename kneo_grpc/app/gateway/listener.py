@@ -4,6 +4,7 @@ from datetime import timedelta
 from importlib.resources import files
 from typing import Any
 
+from kneo_grpc.app.gateway.bodies import body_table
 from kneo_grpc.app.gateway.replies import local_replies
 from kneo_grpc.app.gateway.routes import methods_by_path
 from kneo_grpc.app.gateway.settings import GatewaySettings
@@ -15,6 +16,7 @@ _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 _LOGGERS = "type.googleapis.com/envoy.extensions.access_loggers"
 _TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 _LUA = "envoy.filters.http.lua"
+_LUA_FILES = ("bodies.lua", "edge.lua")
 _GRPC = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
@@ -125,7 +127,6 @@ def _access_log() -> Config:
 
 
 def _http_filters(settings: GatewaySettings) -> list[Config]:
-    lua = files(__package__).joinpath("edge.lua").read_text(encoding="utf-8")
     transcoder = {
         "proto_descriptor": str(settings.descriptor),
         "services": list(settings.services),
@@ -146,16 +147,22 @@ def _http_filters(settings: GatewaySettings) -> list[Config]:
     return [
         _filter("envoy.filters.http.cors", "cors.v3.Cors", {}),
         _filter("envoy.filters.http.grpc_web", "grpc_web.v3.GrpcWeb", {}),
-        _filter(_LUA, "lua.v3.Lua", {"default_source_code": {"inline_string": lua}}),
         # The transcoder's own limit is checked after the fact only.
         _filter(
             "envoy.filters.http.buffer",
             "buffer.v3.Buffer",
             {"max_request_bytes": settings.max_body_bytes},
         ),
+        _filter(_LUA, "lua.v3.Lua", {"default_source_code": {"inline_string": _lua(settings)}}),
         _filter(_TRANSCODER, "grpc_json_transcoder.v3.GrpcJsonTranscoder", transcoder),
         _filter("envoy.filters.http.router", "router.v3.Router", {"suppress_envoy_headers": True}),
     ]
+
+
+def _lua(settings: GatewaySettings) -> str:
+    folder = files(__package__)
+    parts = [folder.joinpath(name).read_text(encoding="utf-8") for name in _LUA_FILES]
+    return "\n".join([body_table(settings.descriptor, settings.services), *parts])
 
 
 def _filter(name: str, kind: str, config: Config) -> Config:
