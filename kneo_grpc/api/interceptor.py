@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 
@@ -31,6 +32,16 @@ faults = logging.getLogger("kneo_grpc.fault")
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 PLUMBING = "/grpc."
 """gRPC's own services: health and reflection tell of the contract, never of a request."""
+GATEWAY_HEADERS = frozenset(
+    {
+        "x-kneo-peer",
+        "x-kneo-client-uri",
+        "x-kneo-client-dns",
+        "x-envoy-original-path",
+        "x-envoy-original-method",
+    }
+)
+"""Set by the gateway, which comes over a Unix socket; from anybody else they are not read."""
 
 
 # What people compare from call to call has its objects' keys in one order; to sort them in every
@@ -118,7 +129,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
                 failure = self._known(rpc, request_id, error)
                 await _abort(context, failure, request_id)
             finally:
-                self._log(rpc, headers, request_id, begun, failure, call)
+                self._log(rpc, headers, request_id, begun, failure, call, context)
 
         return serve
 
@@ -144,7 +155,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
                 failure = self._known(rpc, request_id, error)
                 await _abort(context, failure, request_id)
             finally:
-                self._log(rpc, headers, request_id, begun, failure, call)
+                self._log(rpc, headers, request_id, begun, failure, call, context)
 
         return serve
 
@@ -181,7 +192,10 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         scheme, _, token = headers.get("authorization", "").partition(" ")
         presented = token.strip() if scheme.lower() == "bearer" else ""
         presented = presented or headers.get("x-kneo-api-key", "").strip()
-        return self._keys.find(presented) if presented else None
+        if presented:
+            return self._keys.find(presented)
+        uri, dns = headers.get("x-kneo-client-uri", ""), headers.get("x-kneo-client-dns", "")
+        return self._keys.find_client(uri, dns) if uri or dns else None
 
     def _guarded(self, deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
         """Turn what cannot be decoded into an answer: grpc would reply UNKNOWN with the decoder's
@@ -218,6 +232,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         begun: float,
         failure: KneoError | None,
         call: Call | None,
+        context: Any,
     ) -> None:
         if not self._log_requests:
             return
@@ -236,7 +251,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
             "duration_ms": round((time.perf_counter() - begun) * 1000, 3),
             "principal": call.principal.name if call else None,
             "run_id": call.run_id if call else None,
-            "client_ip": headers.get("x-kneo-peer"),
+            "client_ip": headers.get("x-kneo-peer") or _address(context),
             "user_agent": headers.get("user-agent"),
             "error": failure.reason if failure else None,
         }
@@ -257,4 +272,13 @@ def _headers(context: Any) -> dict[str, str]:
         if isinstance(value, bytes):
             value = value.decode("utf-8", "surrogateescape")
         headers.setdefault(key, value)
+    if not GATEWAY_HEADERS.isdisjoint(headers) and not context.peer().startswith("unix:"):
+        for name in GATEWAY_HEADERS:
+            headers.pop(name, None)
     return headers
+
+
+def _address(context: Any) -> str | None:
+    """Return the IP address of a caller who comes without the gateway; None for a Unix socket."""
+    kind, _, address = unquote(context.peer()).partition(":")
+    return address.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else None

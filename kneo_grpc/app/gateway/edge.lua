@@ -128,7 +128,11 @@ end
 
 -- Only the service and this proxy speak in these names.
 local function is_ours(name)
-  return starts(name, "x-kneo-internal-") or starts(name, "x-envoy-")
+  if starts(name, "x-forwarded-") then
+    -- These two Envoy has checked or set itself.
+    return name ~= "x-forwarded-for" and name ~= "x-forwarded-proto"
+  end
+  return starts(name, "x-kneo-internal-") or starts(name, "x-kneo-client-") or starts(name, "x-envoy-")
     or name == "x-kneo-http-status" or name == "x-kneo-error-json" or name == "x-kneo-peer"
 end
 
@@ -265,9 +269,13 @@ local function tell_error(handle, outcome, request_id)
 end
 
 function envoy_on_response(handle)
-  local state = handle:streamInfo():dynamicMetadata():get(STATE) or {}
-  if state["native"] then return end
+  local state = handle:streamInfo():dynamicMetadata():get(STATE)
   local headers = handle:headers()
+  if state == nil then
+    -- Refused before the request came here.
+    state = {native = starts(headers:get("content-type") or "", "application/grpc")}
+  end
+  if state["native"] then return end
   local outcome = headers:get("grpc-status")
   if headers:get("x-kneo-reply") == "bad_request" then
     tell_fault(handle, state, state["request_id"])
