@@ -21,10 +21,12 @@ from kneo_grpc.domain.errors import (
     InvalidInput,
     KneoError,
     PayloadTooLarge,
+    QueueFull,
     Unauthenticated,
 )
 from kneo_grpc.domain.principal import ANONYMOUS, Principal
 from kneo_grpc.ports.clock import IdSource
+from kneo_grpc.ports.counts import RunCounts
 
 logger = logging.getLogger("kneo_grpc.request")
 faults = logging.getLogger("kneo_grpc.fault")
@@ -32,6 +34,7 @@ faults = logging.getLogger("kneo_grpc.fault")
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 PLUMBING = "/grpc."
 """gRPC's own services: health and reflection tell of the contract, never of a request."""
+METRICS = "/kneo.v1.MetaService/GetMetrics"
 GATEWAY_HEADERS = frozenset(
     {
         "x-kneo-peer",
@@ -57,7 +60,9 @@ class Undecodable:
 
 
 class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in stubs only
-    """Wraps every rpc. body_bytes_max: largest request, serialized."""
+    """Wraps every rpc. body_bytes_max: largest request, serialized. metrics_open: monitoring
+    needs no key. counts: where refused creates are counted.
+    """
 
     def __init__(
         self,
@@ -67,12 +72,16 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         answers: AnswerRedactor,
         body_bytes_max: int,
         log_requests: bool = True,
+        metrics_open: bool = False,
+        counts: RunCounts | None = None,
     ) -> None:
         self._keys = keys
         self._ids = ids
         self._answers = answers
         self._body_bytes_max = body_bytes_max
         self._log_requests = log_requests
+        self._opened = frozenset({METRICS} if metrics_open else ())
+        self._counts = counts or RunCounts()
         self._handlers: dict[str, Any] = {}
 
     async def intercept_service(
@@ -167,7 +176,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
 
     def _enter(self, rpc: str, headers: Mapping[str, str], request_id: str) -> Call:
         """Find out who calls and whether they may; raises Unauthenticated or Forbidden."""
-        needed = POLICY.get(rpc)
+        needed = OPEN if rpc in self._opened else POLICY.get(rpc)
         principal = self._principal(headers)
         if needed is None:
             raise Forbidden("this method is not open to anybody")
@@ -218,6 +227,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
     def _known(self, rpc: str, request_id: str, error: Exception) -> KneoError:
         """Return our error without secrets; any other is logged once and becomes a generic one."""
         if isinstance(error, KneoError):
+            self._counts.rejected += isinstance(error, QueueFull)
             return self._answers.error(error)
         faults.error(
             "unexpected error", exc_info=error, extra={"rpc": rpc, "request_id": request_id}

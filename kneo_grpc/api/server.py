@@ -16,6 +16,7 @@ from kneo_grpc._gen.kneo.v1 import (
 from kneo_grpc._gen.kneo.v1 import (
     human_task_pb2_grpc,
     maintenance_pb2_grpc,
+    meta_pb2_grpc,
     queue_pb2_grpc,
     run_pb2_grpc,
     spec_pb2_grpc,
@@ -30,6 +31,7 @@ SERVICES = (
     "kneo.v1.HealthService",
     "kneo.v1.QueueService",
     "kneo.v1.MaintenanceService",
+    "kneo.v1.MetaService",
 )
 
 RECEIVE_BYTES_MAX = 16 * 1024 * 1024
@@ -46,6 +48,7 @@ class Servicers:
     health: kneo_health_grpc.HealthServiceServicer
     queue: queue_pb2_grpc.QueueServiceServicer
     maintenance: maintenance_pb2_grpc.MaintenanceServiceServicer
+    meta: meta_pb2_grpc.MetaServiceServicer
 
 
 class ApiServer:
@@ -74,6 +77,7 @@ class ApiServer:
                 maintenance_pb2_grpc.add_MaintenanceServiceServicer_to_server,
                 servicers.maintenance,
             ),
+            (meta_pb2_grpc.add_MetaServiceServicer_to_server, servicers.meta),
             (health_pb2_grpc.add_HealthServicer_to_server, self._health),
         )
         for add, servicer in register:

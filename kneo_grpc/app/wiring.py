@@ -12,6 +12,7 @@ from kneo_grpc.api.health import HealthServicer
 from kneo_grpc.api.human_tasks import HumanTaskServicer
 from kneo_grpc.api.interceptor import EdgeInterceptor
 from kneo_grpc.api.maintenance import MaintenanceServicer
+from kneo_grpc.api.meta import MetaServicer
 from kneo_grpc.api.queue import QueueServicer
 from kneo_grpc.api.redaction import AnswerRedactor
 from kneo_grpc.api.runs import RunServicer
@@ -34,6 +35,7 @@ from kneo_grpc.platform.human_tasks import HumanTasks
 from kneo_grpc.platform.idempotency import Idempotency
 from kneo_grpc.platform.leg import LegSettings
 from kneo_grpc.platform.legs import Legs
+from kneo_grpc.platform.metrics import Metrics
 from kneo_grpc.platform.recovery import Recovery
 from kneo_grpc.platform.replay import Replays
 from kneo_grpc.platform.retention import Retention
@@ -48,6 +50,7 @@ from kneo_grpc.platform.timers import Timers
 from kneo_grpc.platform.worker import Worker, WorkerSettings
 from kneo_grpc.ports.clock import Clock, IdSource
 from kneo_grpc.ports.code import RegisteredTool
+from kneo_grpc.ports.counts import RunCounts
 from kneo_grpc.ports.models import Models
 from kneo_grpc.ports.queue import Queue
 from kneo_grpc.ports.store import Store
@@ -60,6 +63,8 @@ logger = logging.getLogger("kneo_grpc.app")
 
 class DurableStore(Store, Queue, Upkeep, Protocol):
     """All that the platform asks of a database."""
+
+    counts: RunCounts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +89,7 @@ class Platform:
     timers: Timers
     retention: Retention
     health: Health
+    metrics: Metrics
 
     @property
     def queue(self) -> Queue:
@@ -124,6 +130,7 @@ class Platform:
             health=HealthServicer(self.health, __version__),
             queue=QueueServicer(self.queue, self.recovery, limits),
             maintenance=MaintenanceServicer(self.timers, self.retention),
+            meta=MetaServicer(self.metrics if self.settings.metrics else None, __version__),
         )
 
     def interceptor(self) -> EdgeInterceptor:
@@ -134,6 +141,8 @@ class Platform:
             answers=AnswerRedactor(build_redactor(self.settings)),
             body_bytes_max=self.settings.body_bytes_max,
             log_requests=self.settings.request_logs,
+            metrics_open=self.settings.metrics_open,
+            counts=self.store.counts,
         )
 
 
@@ -232,6 +241,7 @@ def build_platform(
             providers=settings.health_providers,
             mcp=settings.health_mcp,
         ),
+        metrics=Metrics(store=store, counts=store.counts, workers=int(executes)),
     )
 
 

@@ -69,6 +69,12 @@ class Backend(Protocol):
     async def prune_retention(self) -> Json:
         """Remove what is older than the settings allow; return `counts`."""
 
+    async def openapi(self) -> Json:
+        """Return the OpenAPI document."""
+
+    async def metrics(self) -> str:
+        """Return the counters in the text format of Prometheus."""
+
     async def list_human_tasks(self, query: Json) -> Json:
         """Return a page with `tasks`."""
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from kneo_grpc.cli.session import told_failures
+from kneo_grpc.cli import show
+from kneo_grpc.cli.session import Session, in_session, told_failures
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -85,3 +86,21 @@ def serve(
             processes=processes,
         )
     raise typer.Exit(code)
+
+
+@app.command("openapi")
+@in_session
+def openapi(session: Session) -> None:
+    """Print the OpenAPI document of the HTTP interface."""
+    show.as_json(session.ask(lambda backend: backend.openapi()))
+
+
+@app.command("metrics")
+@in_session
+def metrics(session: Session) -> None:
+    """Print the service's counters in the text format of Prometheus."""
+    text = session.ask(lambda backend: backend.metrics())
+    if session.as_json:
+        show.as_json({"text": text})
+    else:
+        show.line(text.rstrip())

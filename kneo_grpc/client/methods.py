@@ -12,13 +12,17 @@ Json: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """One call. keyed: it is sent with an idempotency key, so that a retry does nothing twice."""
+    """One call. keyed: it is sent with an idempotency key, so that a retry does nothing twice.
+
+    document: the answer is a document of its own, given as `content_type` and `data` (base64).
+    """
 
     service: str
     rpc: str
     verb: str
     path: str
     keyed: bool = False
+    document: bool = False
 
 
 def _runs(rpc: str, verb: str, path: str, *, keyed: bool = False) -> Method:
@@ -81,6 +85,12 @@ RUN_SPEC = Method(
 )
 GET_HEALTH = Method(service="HealthService", rpc="GetHealth", verb="GET", path="/v1/healthz")
 GET_READINESS = Method(service="HealthService", rpc="GetReadiness", verb="GET", path="/v1/readyz")
+GET_OPENAPI = Method(
+    service="MetaService", rpc="GetOpenApi", verb="GET", path="/v1/openapi.json", document=True
+)
+GET_METRICS = Method(
+    service="MetaService", rpc="GetMetrics", verb="GET", path="/v1/metrics", document=True
+)
 
 ALL = (
     CREATE_RUN,
@@ -111,4 +121,6 @@ ALL = (
     RUN_SPEC,
     GET_HEALTH,
     GET_READINESS,
+    GET_OPENAPI,
+    GET_METRICS,
 )

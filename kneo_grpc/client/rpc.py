@@ -16,6 +16,8 @@ from kneo_grpc._gen.kneo.v1 import (
     human_task_pb2_grpc,
     maintenance_pb2,
     maintenance_pb2_grpc,
+    meta_pb2,
+    meta_pb2_grpc,
     queue_pb2,
     queue_pb2_grpc,
     run_pb2,
@@ -33,6 +35,7 @@ _SERVICES: Mapping[str, tuple[Any, Any]] = {
     "QueueService": (queue_pb2, queue_pb2_grpc.QueueServiceStub),
     "MaintenanceService": (maintenance_pb2, maintenance_pb2_grpc.MaintenanceServiceStub),
     "SpecService": (spec_pb2, spec_pb2_grpc.SpecServiceStub),
+    "MetaService": (meta_pb2, meta_pb2_grpc.MetaServiceStub),
     "HealthService": (health_pb2, health_pb2_grpc.HealthServiceStub),
 }
 _OPTIONS = (

@@ -8,6 +8,7 @@ from kneo_grpc.domain.change import IdempotencyRecord
 from kneo_grpc.domain.human import HumanTask
 from kneo_grpc.domain.ids import ContinuationId, PlanDigest, RunId
 from kneo_grpc.domain.run import Checkpoint, Run, TraceEvent
+from kneo_grpc.ports.counts import RunCounts
 from kneo_grpc.ports.store import HumanTaskFilter, LoadedState, Page, PageRequest, RunFilter
 from kneo_grpc.stores import rows
 from kneo_grpc.stores.changes import SNAPSHOT_EVERY
@@ -26,6 +27,7 @@ class Reader(abc.ABC):
         self._statements = statements
         self._lists = lists
         self._instant = instant
+        self.counts = RunCounts()
 
     @abc.abstractmethod
     async def _fetch(self, sql: str, *arguments: Any) -> Sequence[rows.Row]:
