@@ -136,6 +136,12 @@ local function is_ours(name)
     or name == "x-kneo-http-status" or name == "x-kneo-error-json" or name == "x-kneo-peer"
 end
 
+-- gRPC refuses a whole call for one header whose name it does not like, or whose -bin is no base64.
+local function is_ours_or_unfit(name)
+  return is_ours(name) or string.sub(name, -4) == "-bin"
+    or (string.byte(name) ~= 58 and string.find(name, "[^0-9a-z_.%-]") ~= nil)
+end
+
 local function is_inner(name)
   return starts(name, "x-kneo-") or starts(name, "grpc-")
 end
@@ -200,7 +206,8 @@ end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
-  remove_matching(headers, is_ours)
+  local native = starts(string.lower(headers:get("content-type") or ""), "application/grpc")
+  remove_matching(headers, native and is_ours or is_ours_or_unfit)
   -- The id returns in a header and in JSON, and stands in logs: plain characters only.
   local sent = headers:get("x-request-id") or ""
   local id = string.sub(string.gsub(sent, "[^%w%-_.:/+=@]", "_"), 1, 128)
@@ -208,7 +215,6 @@ function envoy_on_request(handle)
     id = "req-" .. handle:timestampString(EnvoyTimestampResolution.MICROSECOND) .. "-" .. math.random(1000000)
   end
   headers:replace("x-request-id", id)
-  local native = starts(string.lower(headers:get("content-type") or ""), "application/grpc")
   local state = handle:streamInfo():dynamicMetadata()
   state:set(STATE, "native", native)
   state:set(STATE, "request_id", id)
