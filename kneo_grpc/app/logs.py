@@ -57,7 +57,7 @@ def _scrubbed(traceback: str) -> str:
 
 
 def _tells_no_header(record: logging.LogRecord) -> bool:
-    """gRPC logs the value of each header that is no UTF-8, and the value may be a key."""
+    """Drop a line of gRPC with the value of a header that is no UTF-8: it may be a key."""
     return not str(record.msg).startswith("Invalid encoding on")
 
 

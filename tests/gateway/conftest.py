@@ -71,12 +71,12 @@ class Gateway:
         return f"localhost:{self.settings.tls_port}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_settings() -> Any:
     return settings
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def stub() -> ModuleType:
     return stub_server
 
