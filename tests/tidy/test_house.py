@@ -20,6 +20,7 @@ from kneo_grpc._gen.kneo.v1 import (  # noqa: F401 # importing registers the ser
 from kneo_grpc.api.health import HealthServicer
 from kneo_grpc.api.human_tasks import HumanTaskServicer
 from kneo_grpc.api.maintenance import MaintenanceServicer
+from kneo_grpc.api.meta import MetaServicer
 from kneo_grpc.api.queue import QueueServicer
 from kneo_grpc.api.runs import RunServicer
 from kneo_grpc.api.server import SERVICES
@@ -37,6 +38,7 @@ SERVICERS = {
     "kneo.v1.HealthService": HealthServicer,
     "kneo.v1.QueueService": QueueServicer,
     "kneo.v1.MaintenanceService": MaintenanceServicer,
+    "kneo.v1.MetaService": MetaServicer,
 }
 
 
@@ -73,7 +75,7 @@ def test_no_function_is_longer_than_100_lines_and_few_than_60() -> None:
 
 
 def test_servicer_methods_only_translate() -> None:
-    for name in ("runs", "human_tasks", "specs", "health", "queue", "maintenance"):
+    for name in ("runs", "human_tasks", "specs", "health", "queue", "maintenance", "meta"):
         path = PACKAGE / "api" / f"{name}.py"
         for node in functions(path):
             assert length(node) <= 20, f"{path.name}:{node.name}"

@@ -53,15 +53,15 @@ class MetaServiceServicer:
     """
 
     def GetOpenApi(self, request, context):
-        """GetOpenApi returns the HTTP interface as an OpenAPI 3.1 document. Any valid key.
+        """GetOpenApi returns the HTTP interface as an OpenAPI 3.1 document. Scope none, but a valid key. Errors: unauthorized.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetMetrics(self, request, context):
-        """GetMetrics returns the answering process's counters in the text format of Prometheus. Any valid key, or none where
-        the operator opened it. Errors: not_found where metrics are switched off.
+        """GetMetrics returns the answering process's counters in the text format of Prometheus. Scope none, but a valid key
+        unless the operator opened it. Errors: unauthorized, not_found (switched off).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
