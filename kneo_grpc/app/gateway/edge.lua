@@ -126,22 +126,6 @@ local function remove_matching(headers, matches)
   for _, name in ipairs(names) do headers:remove(name) end
 end
 
--- Only the service and this proxy speak in these names.
-local function is_ours(name)
-  if starts(name, "x-forwarded-") then
-    -- These two Envoy has checked or set itself.
-    return name ~= "x-forwarded-for" and name ~= "x-forwarded-proto"
-  end
-  return starts(name, "x-kneo-internal-") or starts(name, "x-kneo-client-") or starts(name, "x-envoy-")
-    or name == "x-kneo-http-status" or name == "x-kneo-error-json" or name == "x-kneo-peer"
-end
-
--- gRPC refuses a whole call for one header whose name it does not like, or whose -bin is no base64.
-local function is_ours_or_unfit(name)
-  return is_ours(name) or string.sub(name, -4) == "-bin"
-    or (string.byte(name) ~= 58 and string.find(name, "[^0-9a-z_.%-]") ~= nil)
-end
-
 local function is_inner(name)
   return starts(name, "x-kneo-") or starts(name, "grpc-")
 end
@@ -207,18 +191,22 @@ end
 function envoy_on_request(handle)
   local headers = handle:headers()
   local native = starts(string.lower(headers:get("content-type") or ""), "application/grpc")
-  remove_matching(headers, native and is_ours or is_ours_or_unfit)
-  -- The id returns in a header and in JSON, and stands in logs: plain characters only.
   local sent = headers:get("x-request-id") or ""
-  local id = string.sub(string.gsub(sent, "[^%w%-_.:/+=@]", "_"), 1, 128)
+  local id = sent
+  if #id > 128 or string.find(id, "[^%w%-_.:/+=@]") then
+    -- It returns in a header and in JSON, and stands in logs: plain characters only.
+    id = string.sub(string.gsub(id, "[^%w%-_.:/+=@]", "_"), 1, 128)
+  end
   if looks_secret(sent) or looks_secret(id) then
     id = "req-" .. handle:timestampString(EnvoyTimestampResolution.MICROSECOND) .. "-" .. math.random(1000000)
   end
-  headers:replace("x-request-id", id)
+  if id ~= sent then headers:replace("x-request-id", id) end
   local state = handle:streamInfo():dynamicMetadata()
-  state:set(STATE, "native", native)
+  if native then
+    state:set(STATE, "native", true)
+    return
+  end
   state:set(STATE, "request_id", id)
-  if native then return end
   local method = headers:get(":method")
   if method == "GET" or method == "HEAD" or method == "OPTIONS" then return end
   local fields = fields_of(method, headers:get(":path") or "")
@@ -295,6 +283,4 @@ function envoy_on_response(handle)
   if headers:get(":status") == "401" and headers:get("www-authenticate") == nil then
     headers:add("www-authenticate", "Bearer")
   end
-  headers:replace("x-content-type-options", "nosniff")
-  remove_matching(headers, is_inner)
 end

@@ -4,6 +4,7 @@ from datetime import timedelta
 from importlib.resources import files
 from typing import Any
 
+from kneo_grpc.app.gateway import headers
 from kneo_grpc.app.gateway.bodies import body_table
 from kneo_grpc.app.gateway.limits import rate_limit
 from kneo_grpc.app.gateway.replies import local_replies
@@ -86,6 +87,7 @@ def _connection_manager(settings: GatewaySettings) -> Config:
         "xff_num_trusted_hops": settings.trusted_hops,
         # No caller is internal: internal ones could set x-envoy-* to steer the proxy.
         "internal_address_config": {"unix_sockets": False},
+        "early_header_mutation_extensions": headers.early_mutations(),
         "preserve_external_request_id": True,
         "always_set_request_id_in_response": True,
         "normalize_path": True,
@@ -167,6 +169,7 @@ def _http_filters(settings: GatewaySettings) -> list[Config]:
         _filter("envoy.filters.http.cors", "cors.v3.Cors", {}),
         _filter("envoy.filters.http.grpc_web", "grpc_web.v3.GrpcWeb", {}),
         *limits,
+        _filter(headers.FILTER, "header_mutation.v3.HeaderMutation", {}),
         # The transcoder's own limit is checked after the fact only.
         _filter(
             "envoy.filters.http.buffer",
@@ -290,6 +293,7 @@ def _json_route(settings: GatewaySettings, match: Config, timeout: timedelta) ->
         "match": match,
         "route": {"cluster": CLUSTER, "timeout": _seconds(timeout)},
         "metadata": {"filter_metadata": {_LUA: {"cors_origins": list(settings.cors_origins)}}},
+        "typed_per_filter_config": {headers.FILTER: headers.json_mutations()},
     }
 
 
@@ -312,7 +316,10 @@ def _method_routes(settings: GatewaySettings) -> list[Config]:
                 "response_headers_to_add": [
                     {"header": {"key": "allow", "value": ", ".join(sorted(methods))}}
                 ],
-                "typed_per_filter_config": {_TRANSCODER: _disabled()},
+                "typed_per_filter_config": {
+                    _TRANSCODER: _disabled(),
+                    headers.FILTER: headers.json_mutations(),
+                },
             }
         )
     return found
@@ -324,7 +331,10 @@ def _other_hosts() -> Config:
         "name": "others",
         "domains": ["*"],
         "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 421}}],
-        "typed_per_filter_config": {_TRANSCODER: _disabled()},
+        "typed_per_filter_config": {
+            _TRANSCODER: _disabled(),
+            headers.FILTER: headers.json_mutations(),
+        },
     }
 
 
