@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import ssl
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -14,7 +15,12 @@ import pytest
 import pytest_asyncio
 
 from kneo_grpc._gen.kneo.v1 import run_pb2, run_pb2_grpc
-from kneo_grpc.app.gateway import EnvoyProcess, GatewaySettings, ensure_local_certificate
+from kneo_grpc.app.gateway import (
+    EnvoyProcess,
+    GatewaySettings,
+    ensure_local_certificate,
+    wait_ready,
+)
 from kneo_grpc.integrations.clock import SystemClock
 from tests.gateway.support_certificates import Files, make_authority, make_client
 from tests.gateway.support_service import free_port
@@ -66,7 +72,11 @@ async def opened(folder: Path, stub: Any, make_settings: Any, **changes: Any) ->
 async def door(
     tmp_path_factory: pytest.TempPathFactory, stub: Any, make_settings: Any
 ) -> AsyncIterator[Door]:
-    changes = {"key_rate": 12, "read_timeout": timedelta(milliseconds=400)}
+    timeouts = {
+        "read_timeout": timedelta(milliseconds=400),
+        "request_timeout": timedelta(milliseconds=800),
+    }
+    changes = {"key_rate": 12, "max_connections": 20, **timeouts}
     async with opened(tmp_path_factory.mktemp("d"), stub, make_settings, **changes) as found:
         yield found
 
@@ -141,6 +151,34 @@ async def test_a_read_is_given_up_sooner_than_what_may_wait(door: Door) -> None:
     assert (answer.status_code, answer.json()["error"]) == (504, "deadline_exceeded")
     async with asyncio.timeout(10):
         await door.runs.cancelled.wait()
+
+
+async def test_a_caller_who_does_not_end_his_body_is_sent_away(door: Door) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.settings.port)
+    head = "POST /v1/runs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    writer.write(f"{head}content-length: 100\r\n\r\n{{".encode())
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"] == "deadline_exceeded"
+
+
+async def test_connections_are_counted(door: Door) -> None:
+    address = ("127.0.0.1", door.settings.port)
+    found = [await asyncio.open_connection(*address) for _ in range(30)]
+    reads = [asyncio.create_task(reader.read(1)) for reader, _ in found]
+    async with asyncio.timeout(20):
+        refused = 0
+        while refused < 10:
+            done, _ = await asyncio.wait(reads, return_when=asyncio.FIRST_COMPLETED)
+            refused += len(done)
+            reads = [read for read in reads if read not in done]
+            assert all(read.exception() or read.result() == b"" for read in done)
+    for _, writer in found:
+        writer.close()
+    await asyncio.gather(*reads, return_exceptions=True)
+    await wait_ready(f"{door.plain}/livez", deadline=timedelta(seconds=10), clock=SystemClock())
 
 
 # Clients' certificates

@@ -272,10 +272,16 @@ def _native_route(settings: GatewaySettings) -> Config:
 def _json_routes(settings: GatewaySettings) -> list[Config]:
     """Reads are answered soon; what may wait for a run has longer."""
     read = {"prefix": "/", "headers": [{"name": ":method", "string_match": {"exact": "GET"}}]}
-    return [
-        _json_route(settings, read, settings.read_timeout),
-        _json_route(settings, {"prefix": "/"}, settings.request_timeout),
-    ]
+    found = []
+    for match, timeout in (
+        (read, settings.read_timeout),
+        ({"prefix": "/"}, settings.request_timeout),
+    ):
+        route = _json_route(settings, match, timeout)
+        # The timeout counts from the request's end; a caller who never ends it must not stay.
+        route["route"]["max_stream_duration"] = {"max_stream_duration": _seconds(timeout * 2)}
+        found.append(route)
+    return found
 
 
 def _stream_routes(settings: GatewaySettings) -> list[Config]:
