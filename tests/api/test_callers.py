@@ -1,7 +1,9 @@
 """Who a caller is taken for, by which way he comes, and what an operator may set about it."""
 
+import contextlib
 import io
 import logging
+import shutil
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -13,7 +15,7 @@ from typing import Any, NamedTuple
 import grpc
 import pytest
 
-from kneo_grpc._gen.kneo.v1 import meta_pb2, meta_pb2_grpc
+from kneo_grpc._gen.kneo.v1 import meta_pb2, meta_pb2_grpc, run_result_pb2
 from kneo_grpc.api.keys import read_keys
 from kneo_grpc.api.server import ApiServer
 from kneo_grpc.app.logs import configure_logs
@@ -21,8 +23,10 @@ from kneo_grpc.app.settings import Settings, read_settings
 from kneo_grpc.app.wiring import build_platform
 from kneo_grpc.domain.errors import StartRefused
 from kneo_grpc.integrations.clock import SystemClock
+from tests.service import open_service
 
 Code = grpc.StatusCode
+EXAMPLES = Path(__file__).parents[2] / "examples"
 CI = "spiffe://example.org/ci"
 CLIENTS = f"{CI}=viewer; build.example.org=operator"
 
@@ -152,6 +156,21 @@ async def test_metrics_may_be_open_or_off(
     async for ways in opened(guarded, tmp_path):
         assert await metrics(ways.socket) is code
         assert await outcome(ways.socket) is Code.UNAUTHENTICATED
+
+
+async def test_refused_creates_are_counted(settings: Settings, tmp_path: Path) -> None:
+    shutil.copy(EXAMPLES / "three_steps.yaml", tmp_path)
+    request = run_result_pb2.CreateRunRequest(
+        input="a", spec_path="three_steps.yaml", async_mode=True
+    )
+    full = replace(settings, queue_depth_max=1)
+    async for service in open_service(full, tmp_path, works=False, executes=False):
+        await service.runs.CreateRun(request)
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await service.runs.CreateRun(request)
+        measured = await service.platform.metrics.read()
+    assert (measured.counters["runs_started"], measured.counters["runs_rejected"]) == (1, 1)
+    assert measured.gauges == {"worker_count": 0, "runs_queued": 1, "runs_running": 0}
 
 
 async def test_metrics_answer_while_the_database_does_not(settings: Settings) -> None:

@@ -94,7 +94,7 @@ def _connection_manager(settings: GatewaySettings) -> Config:
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
         "request_headers_timeout": "10s",
-        "stream_idle_timeout": _seconds(settings.stream_idle_timeout),
+        "stream_idle_timeout": _seconds(_silence(settings)),
         "drain_timeout": "1s",
         "max_request_headers_kb": 60,
         "common_http_protocol_options": {
@@ -257,7 +257,7 @@ def _native_route(settings: GatewaySettings) -> Config:
             "cluster": CLUSTER,
             # Callers bring their own deadline; streams may have none.
             "timeout": "0s",
-            "idle_timeout": _seconds(settings.stream_idle_timeout),
+            "idle_timeout": _seconds(_silence(settings)),
         },
         "typed_per_filter_config": {
             # The buffer holds up streams in both directions.
@@ -363,6 +363,11 @@ def _cors(settings: GatewaySettings) -> Config:
         " grpc-status, grpc-message, grpc-status-details-bin",
         "max_age": "600",
     }
+
+
+def _silence(settings: GatewaySettings) -> timedelta:
+    """How long any call may be silent: a create that waits for its run is, for all of its time."""
+    return max(settings.stream_idle_timeout, settings.request_timeout)
 
 
 def _seconds(duration: timedelta) -> str:
