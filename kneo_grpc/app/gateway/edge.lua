@@ -157,6 +157,7 @@ end
 
 -- A field that the contract lacks is told by its name only, and only by a plain one.
 local function shown_name(name)
+  if looks_secret(name) then return "?" end
   return string.sub(string.gsub(name, "[^%w_.%-]", "_"), 1, 64)
 end
 
