@@ -32,8 +32,8 @@ logger = logging.getLogger("kneo_grpc.request")
 faults = logging.getLogger("kneo_grpc.fault")
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
-PLUMBING = "/grpc."
-"""gRPC's own services: health and reflection tell of the contract, never of a request."""
+PLUMBING = ("/grpc.", "/kneo.v1.MetaService/")
+"""Health, reflection, the OpenAPI document and counters tell of the contract, never of a request."""
 METRICS = "/kneo.v1.MetaService/GetMetrics"
 GATEWAY_HEADERS = frozenset(
     {
