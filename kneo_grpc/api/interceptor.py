@@ -33,7 +33,7 @@ faults = logging.getLogger("kneo_grpc.fault")
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 PLUMBING = ("/grpc.", "/kneo.v1.MetaService/")
-"""Health, reflection, the OpenAPI document and counters tell of the contract, never of a request."""
+"""Health, reflection, the OpenAPI document and counters: they never tell of a request."""
 METRICS = "/kneo.v1.MetaService/GetMetrics"
 GATEWAY_HEADERS = frozenset(
     {
