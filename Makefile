@@ -40,6 +40,11 @@ bench: $(STAMP)
 chaos: $(STAMP)
 	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),600) $(ARGS)
 
+# Two thousand calls made from the OpenAPI document: no 5xx, and no status that the document does not tell.
+.PHONY: interface
+interface: $(STAMP)
+	KNEO_TEST_INTERFACE_CASES=48 $(BIN)/python -m pytest -q tests/gateway/test_interface.py $(ARGS)
+
 # Records the present contract as the one that must not break.
 .PHONY: baseline
 baseline: $(STAMP)

@@ -23,6 +23,8 @@ from kneo_grpc._gen.kneo.v1 import (
 
 TIMEOUT_SECONDS = 60.0
 PROTOCOLS = ("grpc", "http")
+WAYS = ("grpc", "grpc through Envoy", "http")
+"""The ways to a service; the first one passes Envoy by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +154,13 @@ class HttpCalls:
 
 @contextlib.asynccontextmanager
 async def calling(process: Process, protocol: str) -> AsyncIterator[Calls]:
-    """Connect to a service. protocol: grpc (past Envoy) or http (through it)."""
+    """Connect to a service. protocol: one of WAYS."""
     if protocol == "http":
         async with HttpClient("127.0.0.1", process.port, TOKEN, TIMEOUT_SECONDS) as client:
             yield HttpCalls(client)
     else:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{process.grpc_port}") as channel:
+        port = process.grpc_port if protocol == WAYS[0] else process.port
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             await channel.channel_ready()
             yield GrpcCalls(channel)
 

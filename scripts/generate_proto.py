@@ -1,17 +1,20 @@
-"""Generate kneo_grpc/_gen and the descriptor set from proto/, offline. With --check, fail if what
-is there is stale.
+"""Generate kneo_grpc/_gen, the descriptor set and the OpenAPI document from proto/, offline. With
+--check, fail if what is there is stale.
 """
 
 import argparse
 import filecmp
 import importlib.resources
+import json
 import re
 import sys
 import tempfile
 from pathlib import Path
 
 import grpc_tools
+from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
+from openapi_document import document
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "kneo_grpc" / "_gen"
@@ -50,8 +53,23 @@ def generate(target: Path) -> None:
             *details,
         ]
     )
+    commented = target / "commented.binpb"
+    code = code or protoc.main(
+        [
+            "protoc",
+            *paths,
+            "--include_imports",
+            "--include_source_info",
+            f"--descriptor_set_out={commented}",
+            *protos,
+        ]
+    )
     if code:
         raise SystemExit(code)
+    files = descriptor_pb2.FileDescriptorSet.FromString(commented.read_bytes())
+    commented.unlink()
+    text = json.dumps(document(files), indent=1, ensure_ascii=False)
+    (target / "openapi.json").write_text(f"{text}\n", encoding="utf-8")
     for path in [*target.rglob("*.py"), *target.rglob("*.pyi")]:
         path.write_text(OWN.sub(lambda match: f"{match[1]} kneo_grpc._gen.kneo.", path.read_text()))
     for folder in {target, *(path.parent for path in target.rglob("*_pb2.py"))} | {target / "kneo"}:

@@ -1,5 +1,6 @@
 """Fixtures that several test folders share."""
 
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -7,6 +8,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+# As the service does: tests start Envoy beside a server of their own, and gRPC's fork handlers now
+# and then abort such a child.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 # Tests import each other's tools as `tests.…`, however pytest was started.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 

@@ -1,6 +1,6 @@
 """The scenarios by name, in the order in which they are run."""
 
-from bench.scenarios import backlog, kill, pause, probes, queued, reads, specs, sync
+from bench.scenarios import backlog, door, kill, pause, probes, queued, reads, specs, sync
 from bench.stage import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
@@ -9,6 +9,7 @@ SCENARIOS: dict[str, Scenario] = {
     "dispatch": queued.measure_dispatch,
     "pause": pause.measure,
     "reads": reads.measure,
+    "door": door.measure,
     "flat": reads.measure_flatness,
     "backlog": backlog.measure,
     "kill": kill.measure,

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 
@@ -20,18 +21,31 @@ from kneo_grpc.domain.errors import (
     InvalidInput,
     KneoError,
     PayloadTooLarge,
+    QueueFull,
     Unauthenticated,
 )
 from kneo_grpc.domain.principal import ANONYMOUS, Principal
 from kneo_grpc.platform.denials import Denial, Denials
 from kneo_grpc.ports.clock import IdSource
+from kneo_grpc.ports.counts import RunCounts
 
 logger = logging.getLogger("kneo_grpc.request")
 faults = logging.getLogger("kneo_grpc.fault")
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
-PLUMBING = "/grpc."
-"""gRPC's own services: health and reflection tell of the contract, never of a request."""
+PLUMBING = ("/grpc.", "/kneo.v1.MetaService/")
+"""Health, reflection, the OpenAPI document and counters: they never tell of a request."""
+METRICS = "/kneo.v1.MetaService/GetMetrics"
+GATEWAY_HEADERS = frozenset(
+    {
+        "x-kneo-peer",
+        "x-kneo-client-uri",
+        "x-kneo-client-dns",
+        "x-envoy-original-path",
+        "x-envoy-original-method",
+    }
+)
+"""Set by the gateway, which comes over a Unix socket; from anybody else they are not read."""
 
 
 # What people compare from call to call has its objects' keys in one order; to sort them in every
@@ -47,7 +61,9 @@ class Undecodable:
 
 
 class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in stubs only
-    """Wraps every rpc. body_bytes_max: largest request, serialized."""
+    """Wraps every rpc. body_bytes_max: largest request, serialized. metrics_open: monitoring
+    needs no key. counts: where refused creates are counted.
+    """
 
     def __init__(
         self,
@@ -58,6 +74,8 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         denials: Denials,
         body_bytes_max: int,
         log_requests: bool = True,
+        metrics_open: bool = False,
+        counts: RunCounts | None = None,
     ) -> None:
         self._keys = keys
         self._denials = denials
@@ -65,6 +83,8 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         self._answers = answers
         self._body_bytes_max = body_bytes_max
         self._log_requests = log_requests
+        self._opened = frozenset({METRICS} if metrics_open else ())
+        self._counts = counts or RunCounts()
         self._handlers: dict[str, Any] = {}
 
     async def intercept_service(
@@ -122,7 +142,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
                 self._note_denial(rpc, headers, failure, call)
                 await _abort(context, failure, request_id)
             finally:
-                self._log(rpc, headers, request_id, begun, failure, call)
+                self._log(rpc, headers, request_id, begun, failure, call, context)
 
         return serve
 
@@ -149,7 +169,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
                 self._note_denial(rpc, headers, failure, call)
                 await _abort(context, failure, request_id)
             finally:
-                self._log(rpc, headers, request_id, begun, failure, call)
+                self._log(rpc, headers, request_id, begun, failure, call, context)
 
         return serve
 
@@ -161,7 +181,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
 
     def _enter(self, rpc: str, headers: Mapping[str, str], request_id: str) -> Call:
         """Find out who calls and whether they may; raises Unauthenticated or Forbidden."""
-        needed = POLICY.get(rpc)
+        needed = OPEN if rpc in self._opened else POLICY.get(rpc)
         principal = self._principal(headers)
         if needed is None:
             raise Forbidden("this method is not open to anybody")
@@ -186,7 +206,10 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         scheme, _, token = headers.get("authorization", "").partition(" ")
         presented = token.strip() if scheme.lower() == "bearer" else ""
         presented = presented or headers.get("x-kneo-api-key", "").strip()
-        return self._keys.find(presented) if presented else None
+        if presented:
+            return self._keys.find(presented)
+        uri, dns = headers.get("x-kneo-client-uri", ""), headers.get("x-kneo-client-dns", "")
+        return self._keys.find_client(uri, dns) if uri or dns else None
 
     def _guarded(self, deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
         """Turn what cannot be decoded into an answer: grpc would reply UNKNOWN with the decoder's
@@ -209,6 +232,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
     def _known(self, rpc: str, request_id: str, error: Exception) -> KneoError:
         """Return our error without secrets; any other is logged once and becomes a generic one."""
         if isinstance(error, KneoError):
+            self._counts.rejected += isinstance(error, QueueFull)
             return self._answers.error(error)
         faults.error(
             "unexpected error", exc_info=error, extra={"rpc": rpc, "request_id": request_id}
@@ -238,6 +262,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         begun: float,
         failure: KneoError | None,
         call: Call | None,
+        context: Any,
     ) -> None:
         if not self._log_requests:
             return
@@ -256,7 +281,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
             "duration_ms": round((time.perf_counter() - begun) * 1000, 3),
             "principal": call.principal.name if call else None,
             "run_id": call.run_id if call else None,
-            "client_ip": headers.get("x-kneo-peer"),
+            "client_ip": headers.get("x-kneo-peer") or _address(context),
             "user_agent": headers.get("user-agent"),
             "error": failure.reason if failure else None,
         }
@@ -277,4 +302,13 @@ def _headers(context: Any) -> dict[str, str]:
         if isinstance(value, bytes):
             value = value.decode("utf-8", "surrogateescape")
         headers.setdefault(key, value)
+    if not GATEWAY_HEADERS.isdisjoint(headers) and not context.peer().startswith("unix:"):
+        for name in GATEWAY_HEADERS:
+            headers.pop(name, None)
     return headers
+
+
+def _address(context: Any) -> str | None:
+    """Return the IP address of a caller who comes without the gateway; None for a Unix socket."""
+    kind, _, address = unquote(context.peer()).partition(":")
+    return address.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else None

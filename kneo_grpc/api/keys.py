@@ -2,12 +2,15 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kneo_grpc.api.policy import ROLES, SCOPES
 from kneo_grpc.domain.errors import StartRefused
 from kneo_grpc.domain.principal import Principal
+
+KEYS = "KNEO_SERV_API_KEYS"
+CLIENTS = "KNEO_SERV_TLS_CLIENTS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,13 +22,32 @@ class ApiKey:
 
 
 class ApiKeys:
-    """All keys of a service. Without any, the service is open."""
+    """All keys and certificates of a service's callers. Without any, the service is open.
 
-    def __init__(self, keys: Iterable[ApiKey]) -> None:
+    clients: who calls with a client certificate, by the one URI or DNS name in it.
+    """
+
+    def __init__(
+        self, keys: Iterable[ApiKey], clients: Mapping[str, Principal] | None = None
+    ) -> None:
         self._keys: Sequence[ApiKey] = tuple(keys)
+        self._clients = dict(clients or {})
 
     def __bool__(self) -> bool:
-        return bool(self._keys)
+        return bool(self._keys or self._clients)
+
+    @property
+    def clients(self) -> Collection[str]:
+        """The names of certificates that are somebody's."""
+        return self._clients.keys()
+
+    def find_client(self, uri: str, dns: str) -> Principal | None:
+        """Return whose certificate it is; uri, dns: its names, separated by commas.
+
+        The URI counts where there is one. Of several names none counts: nobody can tell which one
+        the authority meant.
+        """
+        return self._clients.get(uri or dns)
 
     def find(self, presented: str) -> Principal | None:
         """Return who holds a key. Every key is compared, whatever came before."""
@@ -37,8 +59,8 @@ class ApiKeys:
         return found
 
 
-def read_keys(setting: str, admin_key: str) -> ApiKeys:
-    """Read `name:key:role_or_scope[,…];…` and the admin key.
+def read_keys(setting: str, admin_key: str, clients: str = "") -> ApiKeys:
+    """Read `name:key:role_or_scope[,…];…`, the admin key, and the clients of read_clients.
 
     Raises StartRefused, naming the entry by its number and never by its content.
     """
@@ -47,18 +69,31 @@ def read_keys(setting: str, admin_key: str) -> ApiKeys:
     for number, entry in enumerate((entry for entry in entries if entry), start=1):
         parts = [part.strip() for part in entry.split(":", 2)]
         if len(parts) != 3 or not all(parts):
-            raise StartRefused(
-                f"KNEO_SERV_API_KEYS: entry {number} is not of the form name:key:role_or_scope"
-            )
+            raise StartRefused(f"{KEYS}: entry {number} is not of the form name:key:role_or_scope")
         name, key, grants = parts
         keys.append(ApiKey(digest=_digest(key), principal=_principal(name, grants, number)))
     if admin_key.strip():
         admin = Principal(name="admin", roles=frozenset({"admin"}), scopes=frozenset({"*"}))
         keys.append(ApiKey(digest=_digest(admin_key.strip()), principal=admin))
-    return ApiKeys(keys)
+    return ApiKeys(keys, read_clients(clients))
 
 
-def _principal(name: str, grants: str, number: int) -> Principal:
+def read_clients(setting: str) -> dict[str, Principal]:
+    """Read `certificate name=role_or_scope[,…];…`. Raises StartRefused as read_keys does."""
+    found = {}
+    entries = [entry.strip() for entry in setting.split(";")]
+    for number, entry in enumerate((entry for entry in entries if entry), start=1):
+        name, _, grants = entry.rpartition("=")
+        name = name.strip()
+        if not name or "," in name:
+            raise StartRefused(
+                f"{CLIENTS}: entry {number} is not of the form certificate_name=role_or_scope"
+            )
+        found[name] = _principal(name, grants, number, CLIENTS)
+    return found
+
+
+def _principal(name: str, grants: str, number: int, setting: str = KEYS) -> Principal:
     words = [word.strip() for word in grants.split(",") if word.strip()]
     roles = frozenset(word for word in words if word in ROLES)
     scopes = frozenset(word for word in words if word not in ROLES)
@@ -66,7 +101,7 @@ def _principal(name: str, grants: str, number: int) -> Principal:
     if unknown or not words:
         named = ", ".join(unknown) or "nothing"
         raise StartRefused(
-            f"KNEO_SERV_API_KEYS: entry {number} ({name}) grants {named}, which is no role or scope"
+            f"{setting}: entry {number} ({name}) grants {named}, which is no role or scope"
         )
     expanded = frozenset[str]().union(*(ROLES[role] for role in roles))
     return Principal(name=name, roles=roles, scopes=scopes | expanded)

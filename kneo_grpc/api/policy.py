@@ -47,6 +47,8 @@ POLICY: Mapping[str, str] = {
     "/kneo.v1.HealthService/GetHealth": OPEN,
     "/kneo.v1.HealthService/GetLiveness": OPEN,
     "/kneo.v1.HealthService/GetReadiness": OPEN,
+    "/kneo.v1.MetaService/GetOpenApi": ANY_KEY,
+    "/kneo.v1.MetaService/GetMetrics": ANY_KEY,
     "/grpc.health.v1.Health/Check": OPEN,
     "/grpc.health.v1.Health/List": OPEN,
     "/grpc.health.v1.Health/Watch": OPEN,

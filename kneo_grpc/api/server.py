@@ -15,6 +15,7 @@ from kneo_grpc._gen.kneo.v1 import (
     credential_pb2_grpc,
     human_task_pb2_grpc,
     maintenance_pb2_grpc,
+    meta_pb2_grpc,
     policy_pb2_grpc,
     queue_pb2_grpc,
     run_pb2_grpc,
@@ -36,6 +37,7 @@ SERVICES = (
     "kneo.v1.PolicyService",
     "kneo.v1.CredentialService",
     "kneo.v1.AuditService",
+    "kneo.v1.MetaService",
 )
 
 RECEIVE_BYTES_MAX = 16 * 1024 * 1024
@@ -55,6 +57,7 @@ class Servicers:
     policies: policy_pb2_grpc.PolicyServiceServicer
     credentials: credential_pb2_grpc.CredentialServiceServicer
     audit: audit_pb2_grpc.AuditServiceServicer
+    meta: meta_pb2_grpc.MetaServiceServicer
 
 
 class ApiServer:
@@ -89,6 +92,7 @@ class ApiServer:
                 servicers.credentials,
             ),
             (audit_pb2_grpc.add_AuditServiceServicer_to_server, servicers.audit),
+            (meta_pb2_grpc.add_MetaServiceServicer_to_server, servicers.meta),
             (health_pb2_grpc.add_HealthServicer_to_server, self._health),
         )
         for add, servicer in register:

@@ -18,6 +18,7 @@ from kneo_grpc.app.loops import duties
 from kneo_grpc.app.redaction import build_redactor
 from kneo_grpc.app.settings import environment, read_settings
 from kneo_grpc.app.wiring import Platform, build_platform
+from kneo_grpc.client.documents import document_object, document_text
 from kneo_grpc.domain.errors import InvalidInput
 from kneo_grpc.domain.ids import RunId
 from kneo_grpc.domain.principal import Principal
@@ -121,6 +122,16 @@ class LocalPlatform:
         """As POST /v1/maintenance/prune-expired-human-tasks."""
         method = self._servicers.maintenance.PruneExpiredHumanTasks
         return await self._call(method, "PruneExpiredHumanTasksRequest", {})
+
+    async def openapi(self) -> dict[str, Any]:
+        """As GET /v1/openapi.json."""
+        method = self._servicers.meta.GetOpenApi
+        return document_object(await self._call(method, "GetOpenApiRequest", {}))
+
+    async def metrics(self) -> str:
+        """As GET /v1/metrics."""
+        method = self._servicers.meta.GetMetrics
+        return document_text(await self._call(method, "GetMetricsRequest", {}))
 
     async def prune_retention(self) -> dict[str, Any]:
         """As POST /v1/maintenance/prune-retention."""

@@ -56,6 +56,11 @@ def _scrubbed(traceback: str) -> str:
     )
 
 
+def _tells_no_header(record: logging.LogRecord) -> bool:
+    """Drop a line of gRPC with the value of a header that is no UTF-8: it may be a key."""
+    return not str(record.msg).startswith("Invalid encoding on")
+
+
 def configure_logs(
     level: str, stream: TextIO | None = None, *, redactor: Redactor | None = None
 ) -> None:
@@ -67,6 +72,7 @@ def configure_logs(
     others = logging.getLogger()
     others.handlers[:] = [handler]
     others.setLevel(logging.WARNING)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_tells_no_header)
     ours = logging.getLogger("kneo_grpc")
     ours.handlers[:] = [handler]
     ours.setLevel(level)

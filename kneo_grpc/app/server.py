@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import importlib.resources
 import logging
 import signal
@@ -9,6 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator, Coroutine
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from kneo_grpc import __version__
 from kneo_grpc.api.server import SERVICES, ApiServer
@@ -104,7 +106,18 @@ def gateway_settings(
         loopback_hosts_only=is_loopback(host) and not settings.keys,
         request_timeout=settings.sync_wait + timedelta(seconds=20),
         drain=timedelta(seconds=2),
+        **_edge(settings, tls=tls_port is not None),
     )
+
+
+def _edge(settings: Settings, *, tls: bool) -> dict[str, Any]:
+    """Return the operator's choices by the names of GatewaySettings."""
+    choices = dataclasses.asdict(settings.edge)
+    if settings.edge.client_ca is not None and not tls:
+        raise StartRefused(
+            "KNEO_SERV_TLS_CLIENT_CA needs --tls-port: plain HTTP has no certificates"
+        )
+    return choices
 
 
 def descriptor_path() -> Path:

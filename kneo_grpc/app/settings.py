@@ -2,6 +2,7 @@
 environment.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,6 +24,24 @@ from kneo_grpc.spec.secret_names import provider_variable
 T = TypeVar("T")
 
 EXAMPLES = "kneo_grpc.examples"
+_ORIGIN = re.compile(r"https?://[^/\s]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeSettings:
+    """What the operator decided about the gateway; the names are those of GatewaySettings."""
+
+    cors_origins: tuple[str, ...] = ()
+    trusted_hops: int = 0
+    key_rate: int = 0
+    address_rate: int = 0
+    max_connections: int = 10_000
+    max_streams: int = 256
+    read_timeout: timedelta = timedelta(seconds=30)
+    stream_idle_timeout: timedelta = timedelta(minutes=5)
+    access_log: bool = False
+    client_ca: Path | None = None
+    client_required: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +63,9 @@ class Settings:
     import_allow: tuple[str, ...] = (EXAMPLES,)
     keys: ApiKeys = field(default_factory=lambda: ApiKeys(()))
     allow_plaintext: bool = False
+    edge: EdgeSettings = field(default_factory=EdgeSettings)
+    metrics: bool = True
+    metrics_open: bool = False
     limits: Limits = field(default_factory=Limits)
     body_bytes_max: int = 1_048_576
     sync_wait: timedelta = timedelta(seconds=110)
@@ -94,6 +116,9 @@ def read_settings(source: Mapping[str, str]) -> Settings:
         import_allow=reader.words("KNEO_SERV_IMPORT_ALLOW", EXAMPLES),
         keys=reader.keys(),
         allow_plaintext=reader.flag("KNEO_SERV_ALLOW_PLAINTEXT", default=False),
+        edge=reader.edge(),
+        metrics=reader.flag("KNEO_SERV_METRICS_ENABLED", default=True),
+        metrics_open=reader.flag("KNEO_SERV_METRICS_OPEN", default=False),
         limits=limits,
         body_bytes_max=reader.whole("KNEO_SERV_MAX_BODY_BYTES", 1_048_576),
         sync_wait=reader.seconds("KNEO_SERV_SYNC_WAIT_SECONDS", 110),
@@ -190,6 +215,32 @@ class _Reader:
         statuses = frozenset(names[word] for word in words if word in names)
         return RetentionSettings(ages=ages, statuses=statuses or TERMINAL)
 
+    def edge(self) -> EdgeSettings:
+        client_ca = self.path("KNEO_SERV_TLS_CLIENT_CA")
+        if client_ca is not None and not client_ca.is_file():
+            self._faults.append("KNEO_SERV_TLS_CLIENT_CA is not a file")
+        if client_ca is None and self.text("KNEO_SERV_TLS_CLIENTS"):
+            self._faults.append("KNEO_SERV_TLS_CLIENTS needs KNEO_SERV_TLS_CLIENT_CA")
+        required = self.flag("KNEO_SERV_TLS_CLIENT_REQUIRED", default=False)
+        if required and client_ca is None:
+            self._faults.append("KNEO_SERV_TLS_CLIENT_REQUIRED needs KNEO_SERV_TLS_CLIENT_CA")
+        origins = self.words("KNEO_SERV_CORS_ORIGINS")
+        if not all(word == "*" or _ORIGIN.fullmatch(word) for word in origins):
+            self._faults.append("KNEO_SERV_CORS_ORIGINS takes origins such as https://example.org")
+        return EdgeSettings(
+            cors_origins=origins,
+            trusted_hops=self.count("KNEO_SERV_TRUSTED_HOPS", 0),
+            key_rate=self.count("KNEO_SERV_RATE_LIMIT_PER_KEY", 0),
+            address_rate=self.count("KNEO_SERV_RATE_LIMIT_PER_ADDRESS", 0),
+            max_connections=self.whole("KNEO_SERV_MAX_CONNECTIONS", 10_000),
+            max_streams=self.whole("KNEO_SERV_MAX_STREAMS", 256),
+            read_timeout=self.seconds("KNEO_SERV_READ_TIMEOUT_SECONDS", 30),
+            stream_idle_timeout=self.seconds("KNEO_SERV_STREAM_IDLE_SECONDS", 300),
+            access_log=self.flag("KNEO_SERV_ACCESS_LOGS", default=False),
+            client_ca=client_ca,
+            client_required=required,
+        )
+
     def seconds(self, name: str, default: float) -> timedelta:
         return timedelta(seconds=self._number(name, default, float, "a number of seconds above 0"))
 
@@ -201,7 +252,11 @@ class _Reader:
 
     def keys(self) -> ApiKeys:
         try:
-            keys = read_keys(self.text("KNEO_SERV_API_KEYS"), self.text("KNEO_SERV_ADMIN_API_KEY"))
+            keys = read_keys(
+                self.text("KNEO_SERV_API_KEYS"),
+                self.text("KNEO_SERV_ADMIN_API_KEY"),
+                self.text("KNEO_SERV_TLS_CLIENTS"),
+            )
         except StartRefused as error:
             self._faults.append(error.message)
             return ApiKeys(())

@@ -2,12 +2,9 @@
 
 import asyncio
 import logging
-import os
 import secrets
-import socket
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
 
 from kneo_grpc import __version__
 from kneo_grpc.api.audit import AuditServicer
@@ -16,6 +13,7 @@ from kneo_grpc.api.health import HealthServicer
 from kneo_grpc.api.human_tasks import HumanTaskServicer
 from kneo_grpc.api.interceptor import EdgeInterceptor
 from kneo_grpc.api.maintenance import MaintenanceServicer
+from kneo_grpc.api.meta import MetaServicer
 from kneo_grpc.api.page_tokens import PageTokens
 from kneo_grpc.api.policies import PolicyServicer
 from kneo_grpc.api.queue import QueueServicer
@@ -23,50 +21,44 @@ from kneo_grpc.api.redaction import AnswerRedactor
 from kneo_grpc.api.runs import RunServicer
 from kneo_grpc.api.server import Servicers
 from kneo_grpc.api.specs import SpecServicer
+from kneo_grpc.app.base import (
+    DurableStore,
+    build_base,
+    build_credentials,
+    build_policies,
+    build_sealer,
+    build_worker,
+)
 from kneo_grpc.app.redaction import build_redactor
-from kneo_grpc.app.settings import EXAMPLES, Settings, environment
-from kneo_grpc.app.sources import build_sources, retention_settings, skill_files
+from kneo_grpc.app.settings import Settings
+from kneo_grpc.app.sources import retention_settings
 from kneo_grpc.domain.errors import StoreUnavailable
-from kneo_grpc.examples.tools import TOOLS
 from kneo_grpc.integrations.clock import SystemClock
 from kneo_grpc.integrations.code import CodeRegistry
 from kneo_grpc.integrations.ids import Uuid7Source
-from kneo_grpc.integrations.models.dummy import DummyModels
 from kneo_grpc.platform.audit import Audit
 from kneo_grpc.platform.credentials import Credentials
-from kneo_grpc.platform.decisions import ChangeWriter, Lease
 from kneo_grpc.platform.denials import Denials
-from kneo_grpc.platform.endings import Endings
 from kneo_grpc.platform.feed import Feed
 from kneo_grpc.platform.health import Health
 from kneo_grpc.platform.human_tasks import HumanTasks
-from kneo_grpc.platform.idempotency import Idempotency
-from kneo_grpc.platform.leg import LegSettings
 from kneo_grpc.platform.legs import Legs
+from kneo_grpc.platform.metrics import Metrics
 from kneo_grpc.platform.policies import Policies
 from kneo_grpc.platform.recovery import Recovery
 from kneo_grpc.platform.replay import Replays
 from kneo_grpc.platform.retention import Retention
 from kneo_grpc.platform.run_views import RunViews
 from kneo_grpc.platform.runs import Runs, RunSettings
-from kneo_grpc.platform.sealer import Sealer, SealerSettings
-from kneo_grpc.platform.skill_texts import SkillTexts
+from kneo_grpc.platform.sealer import Sealer
 from kneo_grpc.platform.skills import Skills
-from kneo_grpc.platform.spec_sources import SpecSources
 from kneo_grpc.platform.spec_views import SpecViews
 from kneo_grpc.platform.specs import Specs
-from kneo_grpc.platform.standing_policies import StandingPolicies
-from kneo_grpc.platform.steps import StepExecutor
-from kneo_grpc.platform.threads import StepThreads
 from kneo_grpc.platform.timers import Timers
-from kneo_grpc.platform.worker import Worker, WorkerSettings
-from kneo_grpc.ports.audit import AuditTrail
+from kneo_grpc.platform.worker import Worker
 from kneo_grpc.ports.clock import Clock, IdSource
-from kneo_grpc.ports.code import RegisteredTool
 from kneo_grpc.ports.models import Models
 from kneo_grpc.ports.queue import Queue
-from kneo_grpc.ports.store import Store
-from kneo_grpc.ports.upkeep import Upkeep
 from kneo_grpc.stores.postgres import PostgresStore
 from kneo_grpc.stores.sqlite import SqliteStore
 
@@ -74,10 +66,6 @@ logger = logging.getLogger("kneo_grpc.app")
 
 CLOSING_SECONDS = 2.0
 """How long the end of a process waits for its last audit records."""
-
-
-class DurableStore(Store, Queue, Upkeep, AuditTrail, Protocol):
-    """All that the platform asks of a database."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +97,7 @@ class Platform:
     policies: Policies
     credentials: Credentials
     page_tokens: PageTokens
+    metrics: Metrics
 
     @property
     def queue(self) -> Queue:
@@ -180,6 +169,7 @@ class Platform:
             policies=PolicyServicer(self.policies, limits),
             credentials=CredentialServicer(self.credentials, limits),
             audit=AuditServicer(self.audit, limits),
+            meta=MetaServicer(self.metrics if self.settings.metrics else None, __version__),
         )
 
     def interceptor(self) -> EdgeInterceptor:
@@ -191,6 +181,8 @@ class Platform:
             denials=self.denials,
             body_bytes_max=self.settings.body_bytes_max,
             log_requests=self.settings.request_logs,
+            metrics_open=self.settings.metrics_open,
+            counts=self.store.counts,
         )
 
 
@@ -217,7 +209,7 @@ def build_platform(
     in this process; else they leave them to workers and wait.
     """
     store = store or open_store(settings, exclusive=exclusive)
-    base = _build_base(settings, store, clock or SystemClock(), ids or Uuid7Source(), models)
+    base = build_base(settings, store, clock or SystemClock(), ids or Uuid7Source(), models)
     clock, ids, specs, legs = base.clock, base.ids, base.specs, base.legs
     writer, endings, idempotency = base.writer, base.endings, base.idempotency
     runs = Runs(
@@ -266,7 +258,7 @@ def build_platform(
         ids=ids,
     )
     feed = Feed(store, runs)
-    sealer = _build_sealer(settings, store, legs.lease.owner)
+    sealer = build_sealer(settings, store, legs.lease.owner)
     return Platform(
         settings=settings,
         store=store,
@@ -283,7 +275,7 @@ def build_platform(
         feed=feed,
         recovery=recovery,
         replays=Replays(feed, recovery),
-        worker=_build_worker(settings, store, base),
+        worker=build_worker(settings, store, base),
         timers=timers,
         retention=Retention(store, sealer, base.audit, clock, retention_settings(settings)),
         audit=base.audit,
@@ -295,130 +287,8 @@ def build_platform(
             providers=settings.health_providers,
             mcp=settings.health_mcp,
         ),
-        policies=_build_policies(store, base),
-        credentials=_build_credentials(store, base),
+        policies=build_policies(store, base),
+        credentials=build_credentials(store, base),
         page_tokens=PageTokens(),
+        metrics=Metrics(store=store, counts=store.counts, workers=int(executes)),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Base:
-    """What several use cases share."""
-
-    clock: Clock
-    ids: IdSource
-    code: CodeRegistry
-    sources: SpecSources
-    standing: StandingPolicies
-    specs: Specs
-    legs: Legs
-    writer: ChangeWriter
-    endings: Endings
-    idempotency: Idempotency
-    audit: Audit
-
-
-def _build_base(
-    settings: Settings, store: DurableStore, clock: Clock, ids: IdSource, models: Models | None
-) -> _Base:
-    code = _code(settings)
-    lease = Lease(
-        owner=ids.new(f"proc_{socket.gethostname()}_{os.getpid()}"), lease_for=settings.lease
-    )
-    writer = ChangeWriter(clock=clock, ids=ids)
-    models = models or DummyModels()
-    sources = build_sources(settings, clock)
-    standing = StandingPolicies(store, clock)
-    specs = Specs(
-        store=store,
-        code=code,
-        sources=sources,
-        standing=standing,
-        providers=frozenset(models.names()),
-        skills=SkillTexts(skill_files(settings)),
-    )
-    legs = Legs(
-        store=store,
-        steps=StepExecutor(models, code, StepThreads(settings.step_threads)),
-        writer=writer,
-        clock=clock,
-        settings=LegSettings(
-            lease=lease, runs_max=settings.runs_max, retry_backoff=settings.retry_backoff
-        ),
-    )
-    return _Base(
-        clock=clock,
-        ids=ids,
-        code=code,
-        sources=sources,
-        standing=standing,
-        specs=specs,
-        legs=legs,
-        writer=writer,
-        endings=Endings(store=store, specs=specs, legs=legs, writer=writer),
-        idempotency=Idempotency(store, clock),
-        audit=Audit(store, clock, ids),
-    )
-
-
-def _build_policies(store: DurableStore, base: _Base) -> Policies:
-    return Policies(
-        store=store,
-        specs=base.specs,
-        standing=base.standing,
-        idempotency=base.idempotency,
-        clock=base.clock,
-        ids=base.ids,
-    )
-
-
-def _build_credentials(store: DurableStore, base: _Base) -> Credentials:
-    return Credentials(
-        store=store,
-        sources=base.sources,
-        is_set=lambda name: bool(environment().get(name, "").strip()),
-        clock=base.clock,
-        ids=base.ids,
-    )
-
-
-def _build_sealer(settings: Settings, store: DurableStore, holder: str) -> Sealer:
-    chosen = SealerSettings(
-        # With the look of whoever stands by, a lost holder is followed within a worker's lease.
-        lease=settings.lease * 2 / 3,
-        standby=settings.lease / 8,
-        export=settings.audit_export,
-    )
-    return Sealer(store, holder, chosen)
-
-
-def _build_worker(settings: Settings, store: DurableStore, base: _Base) -> Worker:
-    return Worker(
-        store=store,
-        queue=store,
-        specs=base.specs,
-        legs=base.legs,
-        endings=base.endings,
-        writer=base.writer,
-        clock=base.clock,
-        settings=WorkerSettings(
-            concurrency=settings.worker_concurrency,
-            idle_poll=settings.idle_poll,
-            claims_max=settings.claims_max,
-        ),
-    )
-
-
-def _code(settings: Settings) -> CodeRegistry:
-    registry = CodeRegistry(settings.import_allow)
-    shipped = CodeRegistry((EXAMPLES,))
-    for name, (description, parameters, implementation) in TOOLS.items():
-        registry.register_tool(
-            RegisteredTool(
-                name=name,
-                description=description,
-                parameters=parameters,
-                handler=shipped.tool(name, implementation),
-            )
-        )
-    return registry

@@ -75,6 +75,12 @@ class Backend(Protocol):
     async def verify_audit(self, query: Json) -> Json:
         """Return what is wrong in a part of the audit trail as `breaks`."""
 
+    async def openapi(self) -> Json:
+        """Return the OpenAPI document."""
+
+    async def metrics(self) -> str:
+        """Return the counters in the text format of Prometheus."""
+
     async def list_human_tasks(self, query: Json) -> Json:
         """Return a page with `tasks`."""
 

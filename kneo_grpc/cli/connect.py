@@ -121,6 +121,14 @@ class Service:
         """Check a part of the audit trail."""
         return self._client.verify_audit(query)
 
+    async def openapi(self) -> Json:
+        """Return the OpenAPI document."""
+        return self._client.openapi()
+
+    async def metrics(self) -> str:
+        """Return the counters."""
+        return self._client.metrics()
+
     async def list_human_tasks(self, query: Json) -> Json:
         """Return a page of tasks."""
         return self._client.list_human_tasks(query)

@@ -107,3 +107,21 @@ def serve(
             processes=processes,
         )
     raise typer.Exit(code)
+
+
+@app.command("openapi")
+@in_session
+def openapi(session: Session) -> None:
+    """Print the OpenAPI document of the HTTP interface."""
+    show.as_json(session.ask(lambda backend: backend.openapi()))
+
+
+@app.command("metrics")
+@in_session
+def metrics(session: Session) -> None:
+    """Print the service's counters in the text format of Prometheus."""
+    text = session.ask(lambda backend: backend.metrics())
+    if session.as_json:
+        show.as_json({"text": text})
+    else:
+        show.line(text.rstrip())

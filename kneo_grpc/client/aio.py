@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from kneo_grpc.client import methods
+from kneo_grpc.client.documents import document_object, document_text
 from kneo_grpc.client.errors import ServiceError
 from kneo_grpc.client.methods import Json, Method
 from kneo_grpc.client.retry import RETRIES, async_sleep, new_idempotency_key, pause_seconds
@@ -142,6 +143,14 @@ class AsyncClient:
         `next_page_token`. query: limit, page_token.
         """
         return await self._call(methods.VERIFY_AUDIT, query or {})
+
+    async def openapi(self) -> Json:
+        """Return the OpenAPI document of the HTTP interface."""
+        return document_object(await self._call(methods.GET_OPENAPI, {}))
+
+    async def metrics(self) -> str:
+        """Return the service's counters in the text format of Prometheus."""
+        return document_text(await self._call(methods.GET_METRICS, {}))
 
     async def list_human_tasks(self, query: Json | None = None) -> Json:
         """Return a page of `tasks`. query: run_id, workflow_kind, limit, offset, sort_…"""

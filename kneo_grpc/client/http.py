@@ -1,5 +1,6 @@
 """HTTP/JSON over the standard library: one connection per call, no redirects, no cookies."""
 
+import base64
 import http.client
 import json
 import ssl
@@ -62,6 +63,9 @@ class HttpTransport:
             raise from_http(
                 answer.status, content, names, phrase=answer.reason, address=str(self._target)
             )
+        if method.document:
+            kind = answer.getheader("content-type", "")
+            return {"content_type": kind, "data": base64.b64encode(content).decode("ascii")}
         return _object(content, answer.status, self._target)
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ class Method:
     """One call. keyed: it is sent with an idempotency key, so that a retry does nothing twice.
 
     body: the one field that is the body of its HTTP request; None for all that the path leaves.
+    document: the answer is a document of its own, given as `content_type` and `data` (base64).
     """
 
     service: str
@@ -23,6 +24,7 @@ class Method:
     path: str
     keyed: bool = False
     body: str | None = None
+    document: bool = False
 
 
 def _runs(rpc: str, verb: str, path: str, *, keyed: bool = False) -> Method:
@@ -110,6 +112,12 @@ LIST_CREDENTIALS = Method(
 GET_HEALTH = Method(service="HealthService", rpc="GetHealth", verb="GET", path="/v1/healthz")
 GET_LIVENESS = Method(service="HealthService", rpc="GetLiveness", verb="GET", path="/v1/livez")
 GET_READINESS = Method(service="HealthService", rpc="GetReadiness", verb="GET", path="/v1/readyz")
+GET_OPENAPI = Method(
+    service="MetaService", rpc="GetOpenApi", verb="GET", path="/v1/openapi.json", document=True
+)
+GET_METRICS = Method(
+    service="MetaService", rpc="GetMetrics", verb="GET", path="/v1/metrics", document=True
+)
 
 ALL = (
     CREATE_RUN,
@@ -150,4 +158,6 @@ ALL = (
     GET_HEALTH,
     GET_LIVENESS,
     GET_READINESS,
+    GET_OPENAPI,
+    GET_METRICS,
 )

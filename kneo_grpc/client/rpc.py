@@ -20,6 +20,8 @@ from kneo_grpc._gen.kneo.v1 import (
     human_task_pb2_grpc,
     maintenance_pb2,
     maintenance_pb2_grpc,
+    meta_pb2,
+    meta_pb2_grpc,
     policy_pb2,
     policy_pb2_grpc,
     queue_pb2,
@@ -42,6 +44,7 @@ _SERVICES: Mapping[str, tuple[Any, Any]] = {
     "SpecService": (spec_pb2, spec_pb2_grpc.SpecServiceStub),
     "PolicyService": (policy_pb2, policy_pb2_grpc.PolicyServiceStub),
     "CredentialService": (credential_pb2, credential_pb2_grpc.CredentialServiceStub),
+    "MetaService": (meta_pb2, meta_pb2_grpc.MetaServiceStub),
     "HealthService": (health_pb2, health_pb2_grpc.HealthServiceStub),
 }
 _OPTIONS = (

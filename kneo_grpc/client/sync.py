@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from kneo_grpc.client import methods
+from kneo_grpc.client.documents import document_object, document_text
 from kneo_grpc.client.errors import ServiceError
 from kneo_grpc.client.http import HttpTransport
 from kneo_grpc.client.methods import Json, Method
@@ -152,6 +153,14 @@ class Client:
         `next_page_token`. query: limit, page_token.
         """
         return self._call(methods.VERIFY_AUDIT, query or {})
+
+    def openapi(self) -> Json:
+        """Return the OpenAPI document of the HTTP interface."""
+        return document_object(self._call(methods.GET_OPENAPI, {}))
+
+    def metrics(self) -> str:
+        """Return the service's counters in the text format of Prometheus."""
+        return document_text(self._call(methods.GET_METRICS, {}))
 
     def list_human_tasks(self, query: Json | None = None) -> Json:
         """Return a page of `tasks`. query: run_id, workflow_kind, limit, offset, sort_…"""

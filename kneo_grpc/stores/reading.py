@@ -10,6 +10,7 @@ from kneo_grpc.domain.change import IdempotencyRecord, StoredPolicy
 from kneo_grpc.domain.human import HumanTask
 from kneo_grpc.domain.ids import ContinuationId, PlanDigest, RunId
 from kneo_grpc.domain.run import Checkpoint, Run, RunSummary, TraceEvent
+from kneo_grpc.ports.counts import RunCounts
 from kneo_grpc.ports.store import (
     HumanTaskFilter,
     LoadedState,
@@ -39,6 +40,7 @@ class Reader(abc.ABC):
         self._lists = lists
         self._instant = instant
         self._long_lists: dict[Part, float] = {}
+        self.counts = RunCounts()
 
     @abc.abstractmethod
     async def _fetch(self, sql: str, *arguments: Any) -> Sequence[rows.Row]:

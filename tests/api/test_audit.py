@@ -154,8 +154,12 @@ async def test_events_are_sealed_within_two_seconds(service) -> None:
 async def test_a_wrong_query_is_refused(service, query, field) -> None:
     request = ParseDict(query, audit_pb2.ListAuditEventsRequest())
     _, error = await failure(service.audit.ListAuditEvents(request))
-    assert (error["error"], error["http"]) == ("validation_error", 422)
-    assert [fault["field"] for fault in error["fields"]] == [field]
+    assert error["http"] == 422
+    if field.startswith("created_"):
+        assert (error["error"], error["param"]) == ("invalid_timestamp", field)
+    else:
+        assert error["error"] == "validation_error"
+        assert [fault["field"] for fault in error["fields"]] == [field]
 
 
 @pytest.mark.parametrize("token", ["x", "n", "n-1", "n1.5", "t", "t1e3.a", "n" + "9" * 30])

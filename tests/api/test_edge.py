@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
 from kneo_grpc._gen.kneo.v1 import health_pb2, run_pb2
-from kneo_grpc.api.policy import OPEN, POLICY, ROLES
+from kneo_grpc.api.policy import ANY_KEY, OPEN, POLICY, ROLES
 from kneo_grpc.api.server import SERVICES
 from tests.service import data, failure
 
@@ -48,7 +48,7 @@ async def test_who_may_call(guarded, rpc) -> None:
         code = await outcome(key) if key != "wröng" else await outcome("wr%C3%B6ng")
         assert (code is Code.UNAUTHENTICATED) == (needed != OPEN)
     for role in ("operator", "reviewer", "viewer", "service"):
-        allowed = needed == OPEN or needed in ROLES[role]
+        allowed = needed in (OPEN, ANY_KEY) or needed in ROLES[role]
         assert (await outcome(f"{role}-key") is Code.PERMISSION_DENIED) == (not allowed)
     assert await outcome("admin-key") not in (Code.PERMISSION_DENIED, Code.UNAUTHENTICATED)
 

@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 import kneo_grpc
+from kneo_grpc.api.server import SERVICES
 from kneo_grpc.app.gateway import (
     EnvoyProcess,
     GatewaySettings,
@@ -23,7 +24,6 @@ from kneo_grpc.app.gateway import (
 from kneo_grpc.integrations.clock import SystemClock
 
 DESCRIPTOR = Path(kneo_grpc.__file__).parent / "_gen" / "api.binpb"
-SERVICES = tuple(f"kneo.v1.{n}Service" for n in ("Run", "HumanTask", "Spec", "Health"))
 CLOCK = SystemClock()
 
 
@@ -71,12 +71,12 @@ class Gateway:
         return f"localhost:{self.settings.tls_port}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_settings() -> Any:
     return settings
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def stub() -> ModuleType:
     return stub_server
 

@@ -405,6 +405,18 @@ async def _(stage: Stage) -> Request:
     return get("/v1/readyz")
 
 
+# What the service tells of itself
+
+
+@case("MetaService.GetMetrics")
+async def _(stage: Stage) -> Request:
+    blocked = await paused(stage)
+    await stage.done(decide(blocked))
+    await stage.done(create(spec=function_spec("note"), async_mode=True))
+    await failed(stage)
+    return get("/v1/metrics")
+
+
 # Errors before anything is done
 
 
@@ -546,6 +558,29 @@ async def _(stage: Stage) -> Request:
 @case("error.not_found.route")
 async def _(stage: Stage) -> Request:
     return get("/v1/nothing")
+
+
+@case("error.headers_too_large")
+async def _(stage: Stage) -> Request:
+    return replace(get("/v1/runs"), header_padding=70_000)
+
+
+@case("error.resource_exhausted")
+async def _(stage: Stage) -> Request:
+    often = get("/v1/runs", authorization="Bearer often")
+    statuses = [(await stage.send(often)).status_code for _ in range(3)]
+    assert statuses == [200, 200, 200]
+    return often
+
+
+@case("error.validation_error.unknown_body_field")
+async def _(stage: Stage) -> Request:
+    return post("/v1/runs", {**THREE_STEPS, "colour": "red", "skills": {"remove": []}})
+
+
+@case("error.invalid_request.doubled_field")
+async def _(stage: Stage) -> Request:
+    return post("/v1/runs", '{"input": "hi", "input": "ho"}')
 
 
 @case("error.method_not_allowed")

@@ -62,6 +62,7 @@ class RunningService:
 
     process: "subprocess.Popen[bytes]"
     port: int
+    folder: Path
 
     @property
     def url(self) -> str:
@@ -76,13 +77,13 @@ class RunningService:
 
 
 @contextmanager
-def serving(folder: Path, **env: str) -> Iterator[RunningService]:
+def serving(folder: Path, *options: str, **env: str) -> Iterator[RunningService]:
     """Serve with state in a folder; at the end the service must stop well, unless killed."""
     port = free_port()
     log = folder / f"service-{port}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "kneo_grpc", "service", "serve", "--port", str(port)],
+            [sys.executable, "-m", "kneo_grpc", "service", "serve", "--port", str(port), *options],
             cwd=folder,
             env=plain_environment(folder, **{"KNEO_SERV_API_KEYS": KEYS, **env}),
             stdout=output,
@@ -90,7 +91,7 @@ def serving(folder: Path, **env: str) -> Iterator[RunningService]:
         )
     try:
         _wait_ready(process, f"http://127.0.0.1:{port}/readyz", log)
-        yield RunningService(process, port)
+        yield RunningService(process, port, folder)
     finally:
         process.send_signal(signal.SIGTERM)
         status = process.wait(WAIT_SECONDS)

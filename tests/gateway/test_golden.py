@@ -26,6 +26,7 @@ from tests.service import import_code
 in_module_loop = pytest.mark.asyncio(loop_scope="module")
 
 GOLDEN = Path(__file__).with_name("golden")
+NOT_SHOWN = {"MetaService.GetOpenApi": "test_interface compares it with the contract"}
 NOT_OF_THE_EDGE = {
     "conflict": "only its subclasses are raised",
     "lease_lost": "workers meet it, callers do not",
@@ -63,7 +64,8 @@ def rpcs() -> dict[str, list[tuple[str, str]]]:
 
 def other_routes() -> list[tuple[str, str, str]]:
     """Every (rpc, verb, path template) but for the first ones, which the golden files show."""
-    return [(rpc, *pair) for rpc, pairs in rpcs().items() for pair in pairs[1:]]
+    shown_rpcs = {rpc: pairs for rpc, pairs in rpcs().items() if rpc not in NOT_SHOWN}
+    return [(rpc, *pair) for rpc, pairs in shown_rpcs.items() for pair in pairs[1:]]
 
 
 def reasons(kind: type[KneoError] = KneoError) -> set[str]:
@@ -78,7 +80,8 @@ async def test_an_answer_is_as_its_file_shows(
     async with staged(CASES[name], front, code, tmp_path) as stage:
         asked = await CASES[name].make(stage)
         answer = await stage.send(asked, name)
-    assert answer.headers["x-request-id"] == name
+    # Headers that are too large are not read, and the request's id is among them.
+    assert answer.headers.get("x-request-id") == (None if answer.status_code == 431 else name)
     found = {"request": asked.shown(), "response": shown(answer)}
     path = GOLDEN / f"{name}.json"
     if request.config.getoption("--rewrite-golden"):
@@ -108,7 +111,7 @@ async def test_each_other_route_answers_the_same(
 
 def test_every_rpc_and_every_reason_has_a_file_and_no_file_is_left_over() -> None:
     files = {path.stem for path in GOLDEN.glob("*.json")}
-    assert set(rpcs()) - files == set()
+    assert set(rpcs()) - files == set(NOT_SHOWN)
     shown_reasons = {name.split(".")[1] for name in files if name.startswith("error.")}
     assert reasons() - shown_reasons == set(NOT_OF_THE_EDGE)
     assert files == set(CASES)
@@ -119,7 +122,8 @@ def test_each_file_s_answer_is_of_the_reason_that_its_name_says() -> None:
         answer = json.loads(path.read_text(encoding="utf-8"))["response"]
         body = answer["body"]
         assert answer["status"] >= 400, path.stem
-        assert (body.pop("error"), body.pop("request_id")) == (path.stem.split(".")[1], path.stem)
+        known = None if answer["status"] == 431 else path.stem
+        assert (body.pop("error"), body.pop("request_id")) == (path.stem.split(".")[1], known)
         detail = body.pop("detail")
         assert detail == {"error": path.stem.split(".")[1], **body}
 

@@ -25,6 +25,7 @@ from kneo_grpc.api.credentials import CredentialServicer
 from kneo_grpc.api.health import HealthServicer
 from kneo_grpc.api.human_tasks import HumanTaskServicer
 from kneo_grpc.api.maintenance import MaintenanceServicer
+from kneo_grpc.api.meta import MetaServicer
 from kneo_grpc.api.policies import PolicyServicer
 from kneo_grpc.api.queue import QueueServicer
 from kneo_grpc.api.runs import RunServicer
@@ -46,6 +47,7 @@ SERVICERS = {
     "kneo.v1.PolicyService": PolicyServicer,
     "kneo.v1.CredentialService": CredentialServicer,
     "kneo.v1.AuditService": AuditServicer,
+    "kneo.v1.MetaService": MetaServicer,
 }
 
 

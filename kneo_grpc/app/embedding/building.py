@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kneo_grpc.app.base import DurableStore
 from kneo_grpc.app.embedding.own_code import OwnCode, OwnModels
 from kneo_grpc.app.loops import duties
 from kneo_grpc.app.settings import Settings, environment, read_settings
-from kneo_grpc.app.wiring import DurableStore, Platform, build_platform
+from kneo_grpc.app.wiring import Platform, build_platform
 from kneo_grpc.domain.errors import InvalidInput
 from kneo_grpc.examples.tools import TOOLS
 from kneo_grpc.ports.code import RegisteredTool

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from kneo_grpc.app.gateway.limits import overload_manager
 from kneo_grpc.app.gateway.listener import CLUSTER, listeners
 from kneo_grpc.app.gateway.settings import GatewaySettings
 from kneo_grpc.domain.errors import StartRefused
@@ -22,7 +23,7 @@ def render(settings: GatewaySettings) -> str:
     _check(settings)
     config: Config = {
         "node": {"id": "kneo-gateway", "cluster": "kneo"},
-        "overload_manager": _overload(settings),
+        "overload_manager": overload_manager(settings),
         "layered_runtime": {"layers": [{"name": "static", "static_layer": _RUNTIME}]},
         "static_resources": {
             "listeners": listeners(settings),
@@ -42,6 +43,8 @@ def _check(settings: GatewaySettings) -> None:
         raise StartRefused("the gateway has no upstream socket")
     if settings.tls_port is not None and None in (settings.certificate, settings.private_key):
         raise StartRefused("the gateway's TLS port needs a certificate and its key")
+    if settings.client_ca is not None and settings.tls_port is None:
+        raise StartRefused("clients' certificates need a TLS port")
     if not settings.descriptor.is_file():
         raise StartRefused(f"the contract's descriptor is missing: {settings.descriptor}")
 
@@ -70,16 +73,6 @@ def _admin(settings: GatewaySettings) -> Config | None:
         socket = {"address": "127.0.0.1", "port_value": settings.admin_port}
         return {"address": {"socket_address": socket}}
     return None
-
-
-def _overload(settings: GatewaySettings) -> Config:
-    monitor = {
-        "@type": "type.googleapis.com/envoy.extensions.resource_monitors"
-        ".downstream_connections.v3.DownstreamConnectionsConfig",
-        "max_active_downstream_connections": settings.max_connections,
-    }
-    name = "envoy.resource_monitors.global_downstream_max_connections"
-    return {"resource_monitors": [{"name": name, "typed_config": monitor}]}
 
 
 def _cluster(settings: GatewaySettings) -> Config:

@@ -1,5 +1,6 @@
 -- The edge of the JSON interface: what may come in, and how errors go out.
--- Runs after grpc_web, before the transcoder: requests are seen as they came, answers as they leave.
+-- Runs after grpc_web and buffer, before the transcoder: requests are seen as they came, answers as
+-- they leave. bodies.lua stands before this file.
 
 local STATE = "kneo.edge"
 local LUA_ROUTE = "envoy.filters.http.lua"
@@ -125,12 +126,6 @@ local function remove_matching(headers, matches)
   for _, name in ipairs(names) do headers:remove(name) end
 end
 
--- Only the service and this proxy speak in these names.
-local function is_ours(name)
-  return starts(name, "x-kneo-internal-") or starts(name, "x-envoy-")
-    or name == "x-kneo-http-status" or name == "x-kneo-error-json" or name == "x-kneo-peer"
-end
-
 local function is_inner(name)
   return starts(name, "x-kneo-") or starts(name, "grpc-")
 end
@@ -160,24 +155,66 @@ local function is_acceptable(handle, headers)
   return handle:body() == nil
 end
 
+-- A field that the contract lacks is told by its name only, and only by a plain one.
+local function shown_name(name)
+  if looks_secret(name) then return "?" end
+  return string.sub(string.gsub(name, "[^%w_.%-]", "_"), 1, 64)
+end
+
+local function unknown_fields(names, request_id)
+  local faults = {}
+  for _, name in ipairs(names) do
+    faults[#faults + 1] = '{"field":' .. quoted(shown_name(name)) .. ',"message":"is not known"}'
+  end
+  local message = shown_name(names[1]) .. ": is not known"
+  if #names > 1 then message = message .. " (and " .. (#names - 1) .. " more)" end
+  return envelope("validation_error", message, request_id, '"fields":[' .. table.concat(faults, ",") .. "]")
+end
+
+-- Answers a body that holds what the contract does not know. The answer passes envoy_on_response.
+local function check_body(handle, fields, request_id)
+  local buffer = handle:body()
+  if buffer == nil then return end
+  -- Waiting for the body ended the life of what was taken before.
+  local state = handle:streamInfo():dynamicMetadata()
+  local message, names = fault_in(tostring(buffer:getBytes(0, buffer:length())), fields)
+  if message ~= nil then
+    state:set(STATE, "fault", envelope("invalid_request", message, request_id))
+  elseif names ~= nil then
+    state:set(STATE, "fault", unknown_fields(names, request_id))
+    state:set(STATE, "fault_status", "422")
+  else
+    return
+  end
+  handle:respond({[":status"] = "400"}, "")
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
-  remove_matching(headers, is_ours)
-  -- The id returns in a header and in JSON, and stands in logs: plain characters only.
+  local native = starts(string.lower(headers:get("content-type") or ""), "application/grpc")
   local sent = headers:get("x-request-id") or ""
-  local id = string.sub(string.gsub(sent, "[^%w%-_.:/+=@]", "_"), 1, 128)
+  local id = sent
+  if #id > 128 or string.find(id, "[^%w%-_.:/+=@]") then
+    -- It returns in a header and in JSON, and stands in logs: plain characters only.
+    id = string.sub(string.gsub(id, "[^%w%-_.:/+=@]", "_"), 1, 128)
+  end
   if looks_secret(sent) or looks_secret(id) then
     id = "req-" .. handle:timestampString(EnvoyTimestampResolution.MICROSECOND) .. "-" .. math.random(1000000)
   end
-  headers:replace("x-request-id", id)
-  local native = starts(string.lower(headers:get("content-type") or ""), "application/grpc")
+  if id ~= sent then headers:replace("x-request-id", id) end
   local state = handle:streamInfo():dynamicMetadata()
-  state:set(STATE, "native", native)
+  if native then
+    state:set(STATE, "native", true)
+    return
+  end
   state:set(STATE, "request_id", id)
-  if native then return end
   local method = headers:get(":method")
-  if method ~= "GET" and method ~= "HEAD" and method ~= "OPTIONS" and not is_acceptable(handle, headers) then
+  if method == "GET" or method == "HEAD" or method == "OPTIONS" then return end
+  local fields = fields_of(method, headers:get(":path") or "")
+  if not is_acceptable(handle, headers) then
     handle:respond({[":status"] = "415"}, "")
+  elseif fields ~= nil then
+    check_body(handle, fields, id)
   end
 end
 
@@ -188,8 +225,13 @@ local function replace_body(handle, buffer, body)
   handle:headers():replace("content-length", tostring(length))
 end
 
-local function tell_fault(handle, request_id)
+local function tell_fault(handle, state, request_id)
   local buffer = handle:body(true)
+  if state["fault"] ~= nil then
+    if state["fault_status"] ~= nil then handle:headers():replace(":status", state["fault_status"]) end
+    replace_body(handle, buffer, state["fault"])
+    return
+  end
   local code, message, extras = fault_of(tostring(buffer:getBytes(0, buffer:length())))
   if code == "unknown_query_parameters" then handle:headers():replace(":status", "422") end
   replace_body(handle, buffer, envelope(code, message, request_id, extras))
@@ -222,12 +264,16 @@ local function tell_error(handle, outcome, request_id)
 end
 
 function envoy_on_response(handle)
-  local state = handle:streamInfo():dynamicMetadata():get(STATE) or {}
-  if state["native"] then return end
+  local state = handle:streamInfo():dynamicMetadata():get(STATE)
   local headers = handle:headers()
+  if state == nil then
+    -- Refused before the request came here.
+    state = {native = starts(headers:get("content-type") or "", "application/grpc")}
+  end
+  if state["native"] then return end
   local outcome = headers:get("grpc-status")
   if headers:get("x-kneo-reply") == "bad_request" then
-    tell_fault(handle, state["request_id"])
+    tell_fault(handle, state, state["request_id"])
   elseif outcome ~= nil and outcome ~= "0" then
     tell_error(handle, outcome, state["request_id"])
   else
@@ -238,6 +284,4 @@ function envoy_on_response(handle)
   if headers:get(":status") == "401" and headers:get("www-authenticate") == nil then
     headers:add("www-authenticate", "Bearer")
   end
-  headers:replace("x-content-type-options", "nosniff")
-  remove_matching(headers, is_inner)
 end

@@ -4,8 +4,11 @@ from datetime import timedelta
 from importlib.resources import files
 from typing import Any
 
+from kneo_grpc.app.gateway import headers
+from kneo_grpc.app.gateway.bodies import body_table
+from kneo_grpc.app.gateway.limits import rate_limit
 from kneo_grpc.app.gateway.replies import local_replies
-from kneo_grpc.app.gateway.routes import methods_by_path
+from kneo_grpc.app.gateway.routes import methods_by_path, streaming_paths
 from kneo_grpc.app.gateway.settings import GatewaySettings
 
 Config = dict[str, Any]
@@ -15,6 +18,7 @@ _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 _LOGGERS = "type.googleapis.com/envoy.extensions.access_loggers"
 _TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 _LUA = "envoy.filters.http.lua"
+_LUA_FILES = ("bodies.lua", "edge.lua")
 _GRPC = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
@@ -55,15 +59,20 @@ def _tls(settings: GatewaySettings) -> Config:
         "certificate_chain": {"filename": str(settings.certificate)},
         "private_key": {"filename": str(settings.private_key)},
     }
-    context = {
+    common: Config = {
+        "alpn_protocols": ["h2", "http/1.1"],
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        "tls_certificates": [pair],
+    }
+    context: Config = {
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3"
         ".DownstreamTlsContext",
-        "common_tls_context": {
-            "alpn_protocols": ["h2", "http/1.1"],
-            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-            "tls_certificates": [pair],
-        },
+        "common_tls_context": common,
     }
+    if settings.client_ca is not None:
+        # Whoever shows a certificate must show a good one, whether it is required or not.
+        common["validation_context"] = {"trusted_ca": {"filename": str(settings.client_ca)}}
+        context["require_client_certificate"] = settings.client_required
     return {"name": "envoy.transport_sockets.tls", "typed_config": context}
 
 
@@ -78,13 +87,14 @@ def _connection_manager(settings: GatewaySettings) -> Config:
         "xff_num_trusted_hops": settings.trusted_hops,
         # No caller is internal: internal ones could set x-envoy-* to steer the proxy.
         "internal_address_config": {"unix_sockets": False},
+        "early_header_mutation_extensions": headers.early_mutations(),
         "preserve_external_request_id": True,
         "always_set_request_id_in_response": True,
         "normalize_path": True,
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
         "request_headers_timeout": "10s",
-        "stream_idle_timeout": _seconds(settings.stream_idle_timeout),
+        "stream_idle_timeout": _seconds(_silence(settings)),
         "drain_timeout": "1s",
         "max_request_headers_kb": 60,
         "common_http_protocol_options": {
@@ -93,7 +103,7 @@ def _connection_manager(settings: GatewaySettings) -> Config:
             "max_headers_count": 100,
         },
         "http2_protocol_options": {
-            "max_concurrent_streams": 1024,
+            "max_concurrent_streams": settings.max_streams,
             "initial_stream_window_size": 256 * 1024,
             "initial_connection_window_size": 1024 * 1024,
         },
@@ -112,11 +122,19 @@ def _access_log() -> Config:
         # Without the query: it may carry what callers should not have put there.
         "path": "%PATH(NQ:ORIG_OR_PATH)%",
         "status": "%RESPONSE_CODE%",
+        "grpc_status": "%GRPC_STATUS(SNAKE_STRING)%",
         "duration_ms": "%DURATION%",
+        "service_ms": "%RESPONSE_DURATION%",
+        "bytes_in": "%BYTES_RECEIVED%",
+        "bytes_out": "%BYTES_SENT%",
+        "protocol": "%PROTOCOL%",
+        "tls": "%DOWNSTREAM_TLS_VERSION%",
         "request_id": "%REQ(X-REQUEST-ID)%",
         "peer": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+        "flags": "%RESPONSE_FLAGS%",
         "detail": "%RESPONSE_CODE_DETAILS%",
     }
+    # Never a header that may hold a key, never the query.
     config = {
         "@type": f"{_LOGGERS}.stream.v3.StdoutAccessLog",
         "log_format": {"json_format": line},
@@ -125,7 +143,6 @@ def _access_log() -> Config:
 
 
 def _http_filters(settings: GatewaySettings) -> list[Config]:
-    lua = files(__package__).joinpath("edge.lua").read_text(encoding="utf-8")
     transcoder = {
         "proto_descriptor": str(settings.descriptor),
         "services": list(settings.services),
@@ -143,19 +160,32 @@ def _http_filters(settings: GatewaySettings) -> list[Config]:
             "reject_binding_body_field_collisions": True,
         },
     }
+    limit = rate_limit(settings)
+    limits = []
+    if limit is not None:
+        kind = "local_ratelimit.v3.LocalRateLimit"
+        limits = [_filter("envoy.filters.http.local_ratelimit", kind, limit)]
     return [
         _filter("envoy.filters.http.cors", "cors.v3.Cors", {}),
         _filter("envoy.filters.http.grpc_web", "grpc_web.v3.GrpcWeb", {}),
-        _filter(_LUA, "lua.v3.Lua", {"default_source_code": {"inline_string": lua}}),
+        *limits,
+        _filter(headers.FILTER, "header_mutation.v3.HeaderMutation", {}),
         # The transcoder's own limit is checked after the fact only.
         _filter(
             "envoy.filters.http.buffer",
             "buffer.v3.Buffer",
             {"max_request_bytes": settings.max_body_bytes},
         ),
+        _filter(_LUA, "lua.v3.Lua", {"default_source_code": {"inline_string": _lua(settings)}}),
         _filter(_TRANSCODER, "grpc_json_transcoder.v3.GrpcJsonTranscoder", transcoder),
         _filter("envoy.filters.http.router", "router.v3.Router", {"suppress_envoy_headers": True}),
     ]
+
+
+def _lua(settings: GatewaySettings) -> str:
+    folder = files(__package__)
+    parts = [folder.joinpath(name).read_text(encoding="utf-8") for name in _LUA_FILES]
+    return "\n".join([body_table(settings.descriptor, settings.services), *parts])
 
 
 def _filter(name: str, kind: str, config: Config) -> Config:
@@ -166,7 +196,12 @@ def _routes(settings: GatewaySettings) -> Config:
     hosts: Config = {
         "name": "service",
         "domains": list(_LOOPBACK) if settings.loopback_hosts_only else ["*"],
-        "routes": [_native_route(settings), *_method_routes(settings), _json_route(settings)],
+        "routes": [
+            _native_route(settings),
+            *_method_routes(settings),
+            *_stream_routes(settings),
+            *_json_routes(settings),
+        ],
         "retry_policy": _RETRY,
         "typed_per_filter_config": {"envoy.filters.http.cors": _cors(settings)},
     }
@@ -177,15 +212,22 @@ def _routes(settings: GatewaySettings) -> Config:
         "name": "routes",
         "virtual_hosts": virtual_hosts,
         "ignore_port_in_host_matching": True,
-        "request_headers_to_add": [
-            {
-                "header": {
-                    "key": "x-kneo-peer",
-                    "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
-                },
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }
-        ],
+        "request_headers_to_add": [_set(name, value) for name, value in _FACTS.items()],
+    }
+
+
+# What the service believes from this gateway alone.
+_FACTS = {
+    "x-kneo-peer": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+    "x-kneo-client-uri": "%DOWNSTREAM_PEER_URI_SAN%",
+    "x-kneo-client-dns": "%DOWNSTREAM_PEER_DNS_SAN%",
+}
+
+
+def _set(name: str, value: str) -> Config:
+    return {
+        "header": {"key": name, "value": value},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
     }
 
 
@@ -215,7 +257,7 @@ def _native_route(settings: GatewaySettings) -> Config:
             "cluster": CLUSTER,
             # Callers bring their own deadline; streams may have none.
             "timeout": "0s",
-            "idle_timeout": _seconds(settings.stream_idle_timeout),
+            "idle_timeout": _seconds(_silence(settings)),
         },
         "typed_per_filter_config": {
             # The buffer holds up streams in both directions.
@@ -227,11 +269,37 @@ def _native_route(settings: GatewaySettings) -> Config:
     }
 
 
-def _json_route(settings: GatewaySettings) -> Config:
+def _json_routes(settings: GatewaySettings) -> list[Config]:
+    """Reads are answered soon; what may wait for a run has longer."""
+    read = {"prefix": "/", "headers": [{"name": ":method", "string_match": {"exact": "GET"}}]}
+    found = []
+    for match, timeout in (
+        (read, settings.read_timeout),
+        ({"prefix": "/"}, settings.request_timeout),
+    ):
+        route = _json_route(settings, match, timeout)
+        # The timeout counts from the request's end; a caller who never ends it must not stay.
+        route["route"]["max_stream_duration"] = {"max_stream_duration": _seconds(timeout * 2)}
+        found.append(route)
+    return found
+
+
+def _stream_routes(settings: GatewaySettings) -> list[Config]:
+    """A stream lasts as long as it speaks."""
+    paths = streaming_paths(settings.descriptor, settings.services)
+    if paths is None:
+        return []
+    route = _json_route(settings, {"safe_regex": {"regex": paths}}, timedelta(0))
+    route["route"]["idle_timeout"] = _seconds(settings.stream_idle_timeout)
+    return [route]
+
+
+def _json_route(settings: GatewaySettings, match: Config, timeout: timedelta) -> Config:
     return {
-        "match": {"prefix": "/"},
-        "route": {"cluster": CLUSTER, "timeout": _seconds(settings.request_timeout)},
+        "match": match,
+        "route": {"cluster": CLUSTER, "timeout": _seconds(timeout)},
         "metadata": {"filter_metadata": {_LUA: {"cors_origins": list(settings.cors_origins)}}},
+        "typed_per_filter_config": {headers.FILTER: headers.json_mutations()},
     }
 
 
@@ -254,7 +322,10 @@ def _method_routes(settings: GatewaySettings) -> list[Config]:
                 "response_headers_to_add": [
                     {"header": {"key": "allow", "value": ", ".join(sorted(methods))}}
                 ],
-                "typed_per_filter_config": {_TRANSCODER: _disabled()},
+                "typed_per_filter_config": {
+                    _TRANSCODER: _disabled(),
+                    headers.FILTER: headers.json_mutations(),
+                },
             }
         )
     return found
@@ -266,7 +337,10 @@ def _other_hosts() -> Config:
         "name": "others",
         "domains": ["*"],
         "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 421}}],
-        "typed_per_filter_config": {_TRANSCODER: _disabled()},
+        "typed_per_filter_config": {
+            _TRANSCODER: _disabled(),
+            headers.FILTER: headers.json_mutations(),
+        },
     }
 
 
@@ -282,13 +356,18 @@ def _cors(settings: GatewaySettings) -> Config:
     return {
         "@type": f"{_FILTERS}.cors.v3.CorsPolicy",
         "allow_origin_string_match": origins,
-        "allow_methods": "GET, POST",
+        "allow_methods": "GET, POST, PUT",
         "allow_headers": "authorization, content-type, idempotency-key, traceparent,"
         " x-kneo-api-key, x-request-id, grpc-timeout, x-grpc-web, x-user-agent",
         "expose_headers": "retry-after, x-request-id,"
         " grpc-status, grpc-message, grpc-status-details-bin",
         "max_age": "600",
     }
+
+
+def _silence(settings: GatewaySettings) -> timedelta:
+    """How long any call may be silent: a create that waits for its run is, for all of its time."""
+    return max(settings.stream_idle_timeout, settings.request_timeout)
 
 
 def _seconds(duration: timedelta) -> str:

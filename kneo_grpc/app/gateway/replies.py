@@ -32,7 +32,7 @@ def local_replies(max_body_bytes: int) -> Config:
             "filter": _status(status),
             "body_format_override": {"json_format": _envelope(code, message, extras)},
         }
-        if status in (429, 503):
+        if status == 503:
             mapper["headers_to_add"] = [{"header": {"key": "retry-after", "value": "1"}}]
         mappers.append(mapper)
     default = _envelope("http_%RESPONSE_CODE%", "The request failed.", {})

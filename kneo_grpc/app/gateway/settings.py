@@ -20,7 +20,13 @@ class GatewaySettings:
     admin_port: on 127.0.0.1; None or 0 means none. admin_socket: Envoy's admin on a Unix socket.
     cors_origins: such as https://console.example.org; `*` allows all.
     trusted_hops: proxies before this one whose x-forwarded-for is believed.
-    request_timeout: for one JSON call; longer than the service's own longest wait.
+    request_timeout: for one JSON call that may wait for a run; longer than the service's own
+    longest wait. read_timeout: for one JSON call that only reads. Streams have none.
+    key_rate, address_rate: calls a minute of one API key and from one address; 0 means any number.
+    client_ca: PEM of who signs clients' certificates on the TLS port; client_required: refuse
+    clients without one.
+    max_streams: calls at once on one HTTP/2 connection. max_heap_bytes: beyond it Envoy refuses
+    calls with 503.
     """
 
     host: str = "127.0.0.1"
@@ -39,9 +45,16 @@ class GatewaySettings:
     cors_origins: tuple[str, ...] = ()
     trusted_hops: int = 0
     request_timeout: timedelta = timedelta(seconds=130)
+    read_timeout: timedelta = timedelta(seconds=30)
+    key_rate: int = 0
+    address_rate: int = 0
+    client_ca: Path | None = None
+    client_required: bool = False
     stream_idle_timeout: timedelta = timedelta(minutes=5)
     drain: timedelta = timedelta(seconds=10)
     max_connections: int = 10_000
+    max_streams: int = 256
+    max_heap_bytes: int = 1024**3
     threads: int = 2
     access_log: bool = False
 

@@ -127,6 +127,7 @@ class PostgresStore(TrailReader):
         if self._committer is None:
             raise StoreUnavailable("The store is not started.")
         outcomes = await commit_all(self._committer, changes)
+        self.counts.note(changes, outcomes)
         if leave_work(changes, outcomes):
             self._tell()
         return outcomes

@@ -121,6 +121,7 @@ class SqliteStore(TrailReader):
         if self._committer is None:
             raise StoreUnavailable("The store is not started.")
         outcomes = await commit_all(self._committer, changes)
+        self.counts.note(changes, outcomes)
         if leave_work(changes, outcomes):
             self._hints.give()
         return outcomes
