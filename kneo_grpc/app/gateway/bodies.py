@@ -19,10 +19,11 @@ _DEPTH_MAX = 8
 
 def body_table(descriptor: Path, services: Sequence[str]) -> str:
     """Return `local ALIASES = {…}` and `local BODIES = {…}`; bodies.lua says what they hold."""
-    found: dict[str, dict[str, Fields]] = {}
+    found: dict[str, dict[str, Fields | None]] = {}
     for verb, path, fields in _bodies(descriptor, services):
         found.setdefault(verb, {})[path.removeprefix("/v1")] = fields
-    names = {name for paths in found.values() for fields in paths.values() for name in _all(fields)}
+    tables = [fields for paths in found.values() for fields in paths.values() if fields]
+    names = {name for fields in tables for name in _all(fields)}
     aliases = [f'{_camel(name)} = "{name}"' for name in sorted(names) if _camel(name) != name]
     lines = [f"local ALIASES = {{{', '.join(aliases)}}}", "local BODIES = {"]
     for verb, paths in sorted(found.items()):
@@ -39,7 +40,7 @@ def body_table(descriptor: Path, services: Sequence[str]) -> str:
     return "\n".join([*lines, "}", ""])
 
 
-def _bodies(descriptor: Path, services: Sequence[str]) -> list[tuple[str, str, Fields]]:
+def _bodies(descriptor: Path, services: Sequence[str]) -> list[tuple[str, str, Fields | None]]:
     files = descriptor_pb2.FileDescriptorSet.FromString(descriptor.read_bytes())
     messages: dict[str, descriptor_pb2.DescriptorProto] = {}
     for file in files.file:
@@ -72,12 +73,12 @@ def _index(
 
 def _body(
     rule: http_pb2.HttpRule, request: descriptor_pb2.DescriptorProto, messages: _Messages
-) -> Fields:
+) -> Fields | None:
     if rule.body == "*":
         return _fields(request, messages, 0)
     for field in request.field:
         if field.name == rule.body:
-            return _fields(messages[field.type_name], messages, 0)
+            return _inner(field, messages, 0)
     return {}
 
 
