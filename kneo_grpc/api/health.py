@@ -13,8 +13,8 @@ SERVICE = "kneo-serv-platform"
 
 
 class HealthServicer(health_pb2_grpc.HealthServiceServicer):
-    """Answers probes. Strangers learn the checks' names and outcomes, callers with a key the
-    rest.
+    """Answers probes. Strangers learn whether all is well, else which checks fail; callers with a
+    key learn the rest.
     """
 
     def __init__(self, health: Health, version: str) -> None:
@@ -40,7 +40,8 @@ class HealthServicer(health_pb2_grpc.HealthServiceServicer):
         found = await self._health.readiness()
         checks: Mapping[str, Mapping[str, Any]] = found.checks
         if "stranger" in current_call().principal.roles:
-            checks = {name: {"name": name, "ok": check["ok"]} for name, check in checks.items()}
+            failed = (name for name, check in checks.items() if not check["ok"])
+            checks = {name: {"name": name, "ok": False} for name in failed}
         metadata = {"ready": found.ready, "manager": "PlatformManager", "checks": checks}
         if not found.ready:
             failing = ", ".join(name for name, check in checks.items() if not check["ok"])

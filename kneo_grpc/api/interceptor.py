@@ -5,7 +5,7 @@ what leaves, error table, log line.
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -51,6 +51,10 @@ GATEWAY_HEADERS = frozenset(
 # What people compare from call to call has its objects' keys in one order; to sort them in every
 # answer would cost every run.
 _ORDERED = frozenset({"/kneo.v1.SpecService/GetPolicyReport"})
+
+
+SINGLE = frozenset({"authorization", "x-kneo-api-key", "idempotency-key"})
+"""Headers that have one value; a second one makes both worthless."""
 
 
 class Undecodable:
@@ -142,7 +146,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
                 self._note_denial(rpc, headers, failure, call)
                 await _abort(context, failure, request_id)
             finally:
-                self._log(rpc, headers, request_id, begun, failure, call, context)
+                self._log(rpc, headers, request_id, begun, failure, call)
 
         return serve
 
@@ -161,7 +165,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
                 call = self._enter(rpc, headers, request_id)
                 if isinstance(request, Undecodable):
                     raise request.error
-                responses = inner(request, context)
+                responses = inner(_readable(request), context)
                 async for response in responses if plumbing else self._answers.stream(responses):
                     yield response
             except Exception as error:
@@ -169,7 +173,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
                 self._note_denial(rpc, headers, failure, call)
                 await _abort(context, failure, request_id)
             finally:
-                self._log(rpc, headers, request_id, begun, failure, call, context)
+                self._log(rpc, headers, request_id, begun, failure, call)
 
         return serve
 
@@ -262,7 +266,6 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         begun: float,
         failure: KneoError | None,
         call: Call | None,
-        context: Any,
     ) -> None:
         if not self._log_requests:
             return
@@ -281,7 +284,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
             "duration_ms": round((time.perf_counter() - begun) * 1000, 3),
             "principal": call.principal.name if call else None,
             "run_id": call.run_id if call else None,
-            "client_ip": headers.get("x-kneo-peer") or _address(context),
+            "client_ip": headers.get("x-kneo-peer"),
             "user_agent": headers.get("user-agent"),
             "error": failure.reason if failure else None,
         }
@@ -295,16 +298,37 @@ async def _abort(context: Any, error: KneoError, request_id: str) -> None:
     await context.abort(code, message_of(error), trailing_metadata=trailers(error, request_id))
 
 
+def _readable(request: Any) -> Any:
+    """Return a request, or a stream of them that fails at the first undecodable one."""
+    return _decoded(request) if isinstance(request, AsyncIterable) else request
+
+
+async def _decoded(requests: AsyncIterable[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        if isinstance(request, Undecodable):
+            raise request.error
+        yield request
+
+
 def _headers(context: Any) -> dict[str, str]:
-    """Return the request's metadata; of a key sent twice the first value counts."""
+    """Return the request's metadata. Of a name sent twice the first value counts, but of what
+    decides who calls or what a repeat is: there several values are one, as HTTP has it, which is
+    nobody's key.
+    """
     headers: dict[str, str] = {}
     for key, value in context.invocation_metadata() or ():
         if isinstance(value, bytes):
             value = value.decode("utf-8", "surrogateescape")
-        headers.setdefault(key, value)
+        if key not in headers:
+            headers[key] = value
+        elif key in SINGLE:
+            headers[key] += f",{value}"
     if not GATEWAY_HEADERS.isdisjoint(headers) and not context.peer().startswith("unix:"):
         for name in GATEWAY_HEADERS:
             headers.pop(name, None)
+    if "x-kneo-peer" not in headers and (address := _address(context)):
+        # Asked now: to ask for it when the caller has left can end the whole process.
+        headers["x-kneo-peer"] = address
     return headers
 
 

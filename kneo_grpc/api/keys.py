@@ -5,12 +5,18 @@ import hmac
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from kneo_grpc.api.key_rules import Holder, check_holders, check_key
 from kneo_grpc.api.policy import ROLES, SCOPES
 from kneo_grpc.domain.errors import StartRefused
 from kneo_grpc.domain.principal import Principal
 
 KEYS = "KNEO_SERV_API_KEYS"
+ADMIN_KEY = "KNEO_SERV_ADMIN_API_KEY"
 CLIENTS = "KNEO_SERV_TLS_CLIENTS"
+
+
+ADMIN = Principal(name="admin", roles=frozenset({"admin"}), scopes=frozenset({"*"}))
+"""Who holds the admin key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,18 +70,29 @@ def read_keys(setting: str, admin_key: str, clients: str = "") -> ApiKeys:
 
     Raises StartRefused, naming the entry by its number and never by its content.
     """
-    keys = []
+    holders = []
     entries = [entry.strip() for entry in setting.split(";")]
     for number, entry in enumerate((entry for entry in entries if entry), start=1):
         parts = [part.strip() for part in entry.split(":", 2)]
         if len(parts) != 3 or not all(parts):
             raise StartRefused(f"{KEYS}: entry {number} is not of the form name:key:role_or_scope")
         name, key, grants = parts
-        keys.append(ApiKey(digest=_digest(key), principal=_principal(name, grants, number)))
-    if admin_key.strip():
-        admin = Principal(name="admin", roles=frozenset({"admin"}), scopes=frozenset({"*"}))
-        keys.append(ApiKey(digest=_digest(admin_key.strip()), principal=admin))
-    return ApiKeys(keys, read_clients(clients))
+        where = f"{KEYS}: entry {number}"
+        check_key(where, key)
+        principal = _principal(name, grants, number)
+        holders.append(Holder(where=where, principal=principal, digest=_digest(key)))
+    if admin := admin_key.strip():
+        check_key(ADMIN_KEY, admin)
+        holders.append(Holder(where=ADMIN_KEY, principal=ADMIN, digest=_digest(admin), admin=True))
+    certified = read_clients(clients)
+    named = (Holder(where=CLIENTS, principal=principal) for principal in certified.values())
+    check_holders([*holders, *named])
+    keys = [
+        ApiKey(digest=holder.digest, principal=holder.principal)
+        for holder in holders
+        if holder.digest is not None
+    ]
+    return ApiKeys(keys, certified)
 
 
 def read_clients(setting: str) -> dict[str, Principal]:
@@ -89,7 +106,9 @@ def read_clients(setting: str) -> dict[str, Principal]:
             raise StartRefused(
                 f"{CLIENTS}: entry {number} is not of the form certificate_name=role_or_scope"
             )
-        found[name] = _principal(name, grants, number, CLIENTS)
+        principal = _principal(name, grants, number, CLIENTS)
+        if found.setdefault(name, principal).scopes != principal.scopes:
+            raise StartRefused(f"{CLIENTS}: entry {number} grants {name} other rights than before")
     return found
 
 

@@ -52,6 +52,7 @@ POLICY: Mapping[str, str] = {
     "/grpc.health.v1.Health/Check": OPEN,
     "/grpc.health.v1.Health/List": OPEN,
     "/grpc.health.v1.Health/Watch": OPEN,
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": ANY_KEY,
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": ANY_KEY,
 }
 

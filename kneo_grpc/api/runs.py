@@ -66,8 +66,11 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
 
     async def CancelRun(self, request: run_pb2.CancelRunRequest, context: Any) -> run_pb2.Run:
         """See run.proto."""
+        call = current_call()
         run_id = convert.run_id_from_pb(request.run_id, self._limits)
-        return convert.run_to_pb(await self._runs.cancel(current_call().principal, run_id))
+        result = await self._runs.cancel(call.principal, run_id, call.idempotency_key)
+        await announce(context, result)
+        return convert.run_to_pb(result.run)
 
     async def GetRunTrace(
         self, request: run_pb2.GetRunTraceRequest, context: Any

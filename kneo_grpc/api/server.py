@@ -6,9 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health as grpc_health
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health_pb2_grpc
 
 from kneo_grpc._gen.kneo.v1 import (
     audit_pb2_grpc,
@@ -25,6 +23,7 @@ from kneo_grpc._gen.kneo.v1 import (
     health_pb2_grpc as kneo_health_grpc,
 )
 from kneo_grpc.api.interceptor import EdgeInterceptor
+from kneo_grpc.api.plumbing import HEALTH, GrpcHealthServicer, add_reflection
 from kneo_grpc.domain.errors import StartRefused
 
 SERVICES = (
@@ -40,8 +39,11 @@ SERVICES = (
     "kneo.v1.MetaService",
 )
 
-RECEIVE_BYTES_MAX = 16 * 1024 * 1024
-"""Above what the interceptor accepts, so that its clear answer comes first."""
+RECEIVE_BYTES_MAX = 32 * 1024 * 1024
+"""Above what a setting lets the interceptor accept, so that its clear answer comes first."""
+
+METADATA_BYTES_MAX = 96 * 1024
+"""Above what the gateway lets pass, so that a huge key is a wrong key and no exhausted resource."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +73,12 @@ class ApiServer:
             options=(
                 ("grpc.max_receive_message_length", RECEIVE_BYTES_MAX),
                 ("grpc.max_send_message_length", -1),
+                ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+                ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
                 ("grpc.so_reuseport", 0),
             ),
         )
-        # aio is set when the module is imported, which the type stubs do not say.
-        self._health = grpc_health.aio.HealthServicer()  # type: ignore[attr-defined] # see above
+        self._health = GrpcHealthServicer(SERVICES)
         register: tuple[tuple[Callable[..., Any], Any], ...] = (
             (run_pb2_grpc.add_RunServiceServicer_to_server, servicers.runs),
             (human_task_pb2_grpc.add_HumanTaskServiceServicer_to_server, servicers.human_tasks),
@@ -97,8 +100,7 @@ class ApiServer:
         )
         for add, servicer in register:
             add(servicer, self._server)
-        names = (*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        add_reflection((*SERVICES, HEALTH), self._server)
         self.bound: list[int] = []
         for address in addresses:
             try:
@@ -113,11 +115,9 @@ class ApiServer:
 
     async def set_serving(self, *, serving: bool) -> None:
         """Tell gRPC health probes."""
-        answer = health_pb2.HealthCheckResponse
-        status = answer.SERVING if serving else answer.NOT_SERVING
-        for name in ("", *SERVICES):
-            await self._health.set(name, status)
+        self._health.set_serving(serving=serving)
 
     async def stop(self, grace: timedelta) -> None:
         """Take no further call and wait for those under way."""
+        self._health.end()
         await self._server.stop(grace.total_seconds())

@@ -27,14 +27,14 @@ def check_binding(settings: Settings, host: str, *, plaintext: bool) -> None:
     if is_loopback(host):
         if not settings.keys:
             logger.warning(
-                "no API keys are configured: everybody on this machine has full access",
+                "no API keys are in use: everybody on this machine has full access",
                 extra={"host": host},
             )
         return
     if not settings.keys:
         raise StartRefused(
-            f"binding to {host} without API keys is refused: set KNEO_SERV_API_KEYS, "
-            "or bind to 127.0.0.1"
+            f"binding to {host} without API keys is refused: set KNEO_SERV_API_KEYS (and not "
+            "KNEO_SERV_AUTH_ENABLED=false), or bind to 127.0.0.1"
         )
     if plaintext and not settings.allow_plaintext:
         raise StartRefused(

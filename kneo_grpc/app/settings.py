@@ -24,6 +24,9 @@ from kneo_grpc.spec.secret_names import provider_variable
 T = TypeVar("T")
 
 EXAMPLES = "kneo_grpc.examples"
+BODY_BYTES_MAX = 16 * 1024 * 1024
+"""Largest limit of requests, below what gRPC takes: so it is the service that refuses."""
+
 _ORIGIN = re.compile(r"https?://[^/\s]+")
 
 
@@ -120,7 +123,7 @@ def read_settings(source: Mapping[str, str]) -> Settings:
         metrics=reader.flag("KNEO_SERV_METRICS_ENABLED", default=True),
         metrics_open=reader.flag("KNEO_SERV_METRICS_OPEN", default=False),
         limits=limits,
-        body_bytes_max=reader.whole("KNEO_SERV_MAX_BODY_BYTES", 1_048_576),
+        body_bytes_max=reader.whole("KNEO_SERV_MAX_BODY_BYTES", 1_048_576, BODY_BYTES_MAX),
         sync_wait=reader.seconds("KNEO_SERV_SYNC_WAIT_SECONDS", 110),
         lease=reader.seconds("KNEO_SERV_WORKER_LEASE_SECONDS", 15),
         runs_max=reader.whole("KNEO_SERV_MAX_CONCURRENT_RUNS", 256),
@@ -186,8 +189,12 @@ class _Reader:
             self._faults.append(f"{name} must be true or false")
         return default
 
-    def whole(self, name: str, default: int) -> int:
-        return self._number(name, default, int, "a whole number above 0")
+    def whole(self, name: str, default: int, most: int = 2**31 - 1) -> int:
+        number = self._number(name, default, int, "a whole number above 0")
+        if number > most:
+            self._faults.append(f"{name} must be at most {most}")
+            return default
+        return number
 
     def count(self, name: str, default: int) -> int:
         value = self.text(name)
@@ -260,12 +267,14 @@ class _Reader:
         except StartRefused as error:
             self._faults.append(error.message)
             return ApiKeys(())
-        if self.flag("KNEO_SERV_AUTH_ENABLED", default=False) and not keys:
+        enabled = self.flag("KNEO_SERV_AUTH_ENABLED", default=bool(keys))
+        if enabled and not keys:
             self._faults.append(
                 "KNEO_SERV_AUTH_ENABLED is true but no API keys are configured; "
                 "set KNEO_SERV_API_KEYS or KNEO_SERV_ADMIN_API_KEY"
             )
-        return keys
+        # Switched off, a service with keys is as open as one without, and as confined to loopback.
+        return keys if enabled else ApiKeys(())
 
     def secrets(self, name: str, *, provider: bool) -> tuple[Secret, ...]:
         found = []
@@ -285,7 +294,8 @@ class _Reader:
         if not value:
             return default
         try:
-            number = kind(value)
+            # Python reads "1_000" and digits of other scripts too; an operator's typo is neither.
+            number = kind(value) if value.isascii() and "_" not in value else None
         except ValueError:
             number = None
         # The comparison also refuses "nan"; the upper bound refuses "inf".

@@ -86,7 +86,7 @@ def get_run(session: Session, run_id: _RunId) -> None:
 
 
 @app.command("cancel")
-@in_session
+@in_keyed_session
 def cancel_run(session: Session, run_id: _RunId) -> None:
     """End a run for good; one that has ended stays as it is."""
     _print_run(session, session.ask(lambda backend: backend.cancel_run(run_id)))

@@ -75,9 +75,9 @@ class AsyncClient:
         """Return a page: `runs` and the page's facts. query: filters, limit, offset, sort_…"""
         return await self._call(methods.LIST_RUNS, query or {})
 
-    async def cancel_run(self, run_id: str) -> Json:
+    async def cancel_run(self, run_id: str, *, idempotency_key: str | None = None) -> Json:
         """End a run; return it."""
-        return await self._call(methods.CANCEL_RUN, {"run_id": run_id})
+        return await self._call(methods.CANCEL_RUN, {"run_id": run_id}, idempotency_key)
 
     async def trace(self, run_id: str, query: Json | None = None) -> Json:
         """Return a page of `events`. query: event_type, limit, offset, sort_…"""

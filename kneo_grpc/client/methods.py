@@ -49,7 +49,7 @@ def _specs(rpc: str, name: str) -> Method:
 CREATE_RUN = _runs("CreateRun", "POST", "/v1/runs", keyed=True)
 GET_RUN = _runs("GetRun", "GET", "/v1/runs/{run_id}")
 LIST_RUNS = _runs("ListRuns", "GET", "/v1/runs")
-CANCEL_RUN = _runs("CancelRun", "POST", "/v1/runs/{run_id}/cancel")
+CANCEL_RUN = _runs("CancelRun", "POST", "/v1/runs/{run_id}/cancel", keyed=True)
 GET_RUN_TRACE = _runs("GetRunTrace", "GET", "/v1/runs/{run_id}/trace")
 LIST_CHECKPOINTS = _runs("ListCheckpoints", "GET", "/v1/runs/{run_id}/checkpoints")
 GET_RUN_RECOVERY = _runs("GetRunRecovery", "GET", "/v1/runs/{run_id}/recovery")

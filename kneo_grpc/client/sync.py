@@ -85,9 +85,9 @@ class Client:
         """Return a page: `runs` and the page's facts. query: filters, limit, offset, sort_…"""
         return self._call(methods.LIST_RUNS, query or {})
 
-    def cancel_run(self, run_id: str) -> Json:
+    def cancel_run(self, run_id: str, *, idempotency_key: str | None = None) -> Json:
         """End a run; return it."""
-        return self._call(methods.CANCEL_RUN, {"run_id": run_id})
+        return self._call(methods.CANCEL_RUN, {"run_id": run_id}, idempotency_key)
 
     def trace(self, run_id: str, query: Json | None = None) -> Json:
         """Return a page of `events`. query: event_type, limit, offset, sort_…"""

@@ -6,14 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kneo_grpc.domain.change import AuditRecord, ExpectStatus, Job, JobKind
+from kneo_grpc.domain.change import (
+    AuditRecord,
+    ExpectStatus,
+    IdempotencyRecord,
+    Job,
+    JobKind,
+    OutcomeKind,
+)
 from kneo_grpc.domain.errors import NotFound, ResourceLocked
 from kneo_grpc.domain.human import HumanTaskStatus
 from kneo_grpc.domain.ids import AuditId, ContinuationId, RunId
 from kneo_grpc.domain.run import TERMINAL, Run, RunStatus
 from kneo_grpc.engine.machine import decide
 from kneo_grpc.engine.messages import Ended
-from kneo_grpc.platform.changes import numbered
+from kneo_grpc.platform.changes import numbered, with_key
 from kneo_grpc.platform.decisions import ChangeWriter, state_after
 from kneo_grpc.platform.legs import Legs
 from kneo_grpc.platform.specs import Specs
@@ -29,6 +36,7 @@ class Ending:
 
     dead: keep the run among the dead letters, for a person to put back.
     tasks: what becomes of its waiting human tasks; only_from: leave runs of other statuses alone.
+    key: of the call, whose answer is stored with the ending.
     """
 
     status: RunStatus
@@ -41,6 +49,7 @@ class Ending:
     tasks: HumanTaskStatus = HumanTaskStatus.CANCELLED
     only_from: frozenset[RunStatus] | None = None
     dead: bool = False
+    key: IdempotencyRecord | None = None
 
 
 class Endings:
@@ -53,7 +62,9 @@ class Endings:
         self._writer = writer
 
     async def end(self, run_id: RunId, ending: Ending) -> tuple[Run, bool]:
-        """End a run; return it and whether it was this call that ended it. Raises NotFound."""
+        """End a run; return it and whether it was this call that ended it: another may have ended
+        it, or have used the key. Raises NotFound.
+        """
         for _ in range(TRIES):
             run = await self._store.load_run(run_id)
             if run is None:
@@ -62,18 +73,20 @@ class Endings:
                 ending.only_from is not None and run.status not in ending.only_from
             ):
                 return run, False
-            ended = await self._try(run, ending)
-            if ended is not None:
+            ended, kind = await self._try(run, ending)
+            if kind is OutcomeKind.EXISTS:
+                return run, False
+            if kind is OutcomeKind.APPLIED:
                 self._legs.interrupt(run_id)
                 return ended, True
         raise ResourceLocked("the run changes too fast to be ended now", resource=run_id)
 
-    async def _try(self, run: Run, ending: Ending) -> Run | None:
-        """Commit the ending on the run as it was loaded; None when it changed meanwhile."""
+    async def _try(self, run: Run, ending: Ending) -> tuple[Run, OutcomeKind]:
+        """Commit the ending on the run as it was loaded; it lands unless that changed meanwhile."""
         plan = await self._specs.plan(run.plan_digest)
         loaded = await self._store.load_state(run.id)
         if loaded.checkpoint_sequence != run.checkpoint_sequence:
-            return None  # a step was committed between the two reads
+            return run, OutcomeKind.FENCE_LOST  # a step was committed between the two reads
         state = state_after(run, loaded)
         event = Ended(status=ending.status, error_type=ending.error_type, message=ending.message)
         change = self._writer.write(
@@ -93,7 +106,8 @@ class Endings:
             created_at=self._writer.clock.now(),
         )
         dead = (Job(kind=JobKind.DEAD),) if ending.dead else ()
+        change, _ = with_key(change, ending.key)
         (outcome,) = await self._store.commit(
             [replace(change, close_tasks=ending.tasks, jobs=dead, audit=(record,))]
         )
-        return numbered(change, outcome) if outcome.applied else None
+        return numbered(change, outcome) if outcome.applied else run, outcome.kind

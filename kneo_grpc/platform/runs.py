@@ -35,6 +35,8 @@ from kneo_grpc.ports.clock import Clock, IdSource
 from kneo_grpc.ports.store import Page, PageRequest, RunFilter, Store
 from kneo_grpc.spec.skill_overlay import SkillOverlay
 
+CANCEL = "runs:cancel"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateRun:
@@ -252,20 +254,35 @@ class Runs:
         """Return a page of runs."""
         return await self._store.list_runs(where, page)
 
-    async def cancel(self, caller: Principal, run_id: RunId) -> Run:
-        """End a run for good; one that has ended is returned as it is. Raises NotFound."""
+    async def cancel(
+        self, caller: Principal, run_id: RunId, idempotency_key: str | None = None
+    ) -> CallResult:
+        """End a run for good; one that has ended is returned as it is, and no key is used up.
+
+        Raises NotFound.
+        """
+        request = {"run_id": run_id}
+        use = await self._idempotency.use(caller.name, CANCEL, idempotency_key, request)
+        if use.replay is not None:
+            return CallResult(run=use.replay, replayed=True)
         ending = Ending(
             status=RunStatus.CANCELLED,
             error_type="cancelled",
             message="Run cancellation requested.",
             event_type="run.cancelled",
             actor=caller.name,
+            key=use.record,
         )
         run, ended = await self._endings.end(run_id, ending)
+        if not ended and use.record is not None:
+            # Another call with the same key may have been faster, on this run or on another.
+            use = await self._idempotency.use(caller.name, CANCEL, idempotency_key, request)
+            if use.replay is not None:
+                return CallResult(run=use.replay, replayed=True)
         if not ended:
             facts = {"status_before": run.status.value, "changed": False}
             await self._audit.record(caller.name, ending.event_type, facts, run_id=run_id)
-        return run
+        return CallResult(run=run)
 
     def _record(self, caller: Principal, command: CreateRun, run_id: RunId) -> AuditRecord:
         return AuditRecord(

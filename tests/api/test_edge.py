@@ -132,12 +132,18 @@ async def test_each_call_leaves_one_log_line(service, caplog) -> None:
 async def test_probes_are_open_and_tell_strangers_little(guarded) -> None:
     answer = data(await guarded.health.GetReadiness(health_pb2.GetReadinessRequest()))
     assert answer["ok"] is True
-    assert len(answer["metadata"]["checks"]) == 8
-    for check in answer["metadata"]["checks"].values():
-        assert set(check) == {"name", "ok"}
+    assert (answer["metadata"]["ready"], answer["metadata"]["checks"]) == (True, {})
+    guarded.platform.health.drain()
+    code, error = await failure(guarded.health.GetReadiness(health_pb2.GetReadinessRequest()))
+    assert (code, error["error"]) == (Code.UNAVAILABLE, "not_ready")
+    assert error["metadata"]["checks"] == {"api": {"name": "api", "ok": False}}
+
+
+async def test_probes_tell_callers_with_a_key_more(guarded) -> None:
     known = await guarded.health.GetReadiness(
         health_pb2.GetReadinessRequest(), metadata=(("x-kneo-api-key", "viewer-key"),)
     )
+    assert len(data(known)["metadata"]["checks"]) == 8
     assert data(known)["metadata"]["checks"]["tool_registry"]["names"] == [
         "compress_history",
         "publish_report",

@@ -105,3 +105,10 @@ def hangs(text: str) -> str:
     note("hangs", text)
     threading.Event().wait()
     return text
+
+
+def fail_first(text: str) -> str:
+    """Fail in the first attempt of a run and in no later one."""
+    if note("fail_first", text) == 1:
+        raise ValueError("not yet")
+    return text

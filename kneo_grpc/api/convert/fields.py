@@ -95,7 +95,11 @@ class Fields:
         """Return a Struct field as data with whole numbers as int, None when absent."""
         if not message.HasField(field):
             return None
-        data = struct_data(getattr(message, field))
+        try:
+            data = struct_data(getattr(message, field))
+        except ValueError:
+            self.fault(field, "holds a number that JSON does not know, such as infinity")
+            return None
         if len(orjson.dumps(data, option=orjson.OPT_PASSTHROUGH_SUBCLASS, default=str)) > limit:
             self.fault(field, f"is larger than {limit} bytes as JSON")
         return data

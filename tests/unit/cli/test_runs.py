@@ -230,9 +230,9 @@ def test_a_continued_run_may_wait_for_a_person(kneo, backend):
 
 
 def test_only_commands_that_carry_a_key_show_the_option_for_it(kneo):
-    for words in (("run",), ("runs", "continue"), ("human", "resume")):
+    for words in (("run",), ("runs", "continue"), ("runs", "cancel"), ("human", "resume")):
         assert "--idempotency-key" in kneo(*words, "--help").stdout
-    for words in (("runs", "get"), ("queue", "requeue"), ("runs", "cancel")):
+    for words in (("runs", "get"), ("queue", "requeue")):
         assert "--idempotency-key" not in kneo(*words, "--help").stdout
 
 

@@ -71,7 +71,8 @@ class HealthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetReadiness(self, request, context):
-        """GetReadiness runs the eight checks. metadata.ready and metadata.checks tell the outcome.
+        """GetReadiness runs the eight checks. metadata.ready and metadata.checks tell the outcome; where keys are configured, a
+        caller without one learns of failing checks only, and of them only the names.
         Errors: not_ready (HTTP 503) with the same metadata while a check fails or the process drains.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

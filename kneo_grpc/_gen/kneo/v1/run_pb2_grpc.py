@@ -132,7 +132,9 @@ class RunServiceServicer:
 
     def CancelRun(self, request, context):
         """CancelRun ends a run for good; a run that has ended already is returned as it is. A step under way is interrupted, and
-        waiting human tasks are closed. Idempotent. Scope runs:write. Errors: not_found, store_unavailable.
+        waiting human tasks are closed. Idempotent; under the header idempotency-key a repeat gets the first call's answer.
+        Scope runs:write. Errors: not_found, resource_locked, idempotency_key_conflict, invalid_idempotency_key,
+        store_unavailable.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
