@@ -97,7 +97,7 @@ def read_keys(setting: str, admin_key: str, clients: str = "") -> ApiKeys:
 
 def read_clients(setting: str) -> dict[str, Principal]:
     """Read `certificate name=role_or_scope[,…];…`. Raises StartRefused as read_keys does."""
-    found = {}
+    found: dict[str, Principal] = {}
     entries = [entry.strip() for entry in setting.split(";")]
     for number, entry in enumerate((entry for entry in entries if entry), start=1):
         name, _, grants = entry.rpartition("=")

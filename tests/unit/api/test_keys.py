@@ -93,3 +93,11 @@ def test_a_switch_that_is_neither_is_refused() -> None:
 def test_keys_are_checked_even_where_auth_is_off() -> None:
     with pytest.raises(StartRefused, match="entry 1"):
         settings(AUTH_ENABLED="false", API_KEYS="a:b")
+
+
+def test_a_certificate_s_name_has_one_set_of_rights_too() -> None:
+    read_keys("a:1:viewer", "", "a=viewer")
+    with pytest.raises(StartRefused, match="both named a"):
+        read_keys("a:1:viewer", "", "a=operator")
+    with pytest.raises(StartRefused, match="entry 2 grants a other rights"):
+        read_keys("", "", "a=viewer;a=operator")
