@@ -1,9 +1,12 @@
 """Log lines as JSON on standard output, one per record, without secrets."""
 
+import asyncio
+import contextlib
 import json
 import logging
 import re
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -48,6 +51,49 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(self._redactor.data(line), default=str)
 
 
+class TurnHandler(logging.StreamHandler[TextIO]):
+    """Writes the lines of one turn of the event loop together: each write lets other threads go
+    first. What other threads say, and warnings, are written at once.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line for the end of the turn, or write it after those that are kept."""
+        self._lines.append(self.format(record))
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        if loop is None or record.levelno >= logging.WARNING:
+            self.flush()
+        elif len(self._lines) == 1:
+            loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write what is kept."""
+        with self._handling():
+            if not self._lines:
+                return
+            text = "\n".join(self._lines) + self.terminator
+            self._lines.clear()
+            try:
+                self.stream.write(text)
+                self.stream.flush()
+            except Exception:  # a full disk or a closed pipe must not end what is logged about
+                self.handleError(logging.makeLogRecord({"msg": "lines of the log"}))
+
+    @contextlib.contextmanager
+    def _handling(self) -> Iterator[None]:
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+
 def _scrubbed(traceback: str) -> str:
     """Return a traceback whose exceptions' own texts name no path; its frames still do."""
     return "\n".join(
@@ -67,7 +113,7 @@ def configure_logs(
     """Send our loggers' records to standard output (or `stream`), and nothing twice; of other
     libraries warnings and worse. redactor: knows the process's own secrets.
     """
-    handler = logging.StreamHandler(stream or sys.stdout)
+    handler = TurnHandler(stream or sys.stdout)
     handler.setFormatter(JsonFormatter(redactor))
     others = logging.getLogger()
     others.handlers[:] = [handler]

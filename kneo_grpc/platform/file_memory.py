@@ -1,5 +1,6 @@
 """Remembers what was made of files for as long as these stay as they are."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ class _Kept(Generic[T]):
 
 class FileMemory(Generic[T]):
     """Asking costs one look at each file, which the system answers from memory, so it is done in
-    the event loop. The second reading of the same files is remembered, not the first: which files
+    the event loop, and once for all calls that the loop found waiting: a look taken after a call
+    arrived is good for that call. The second reading of the same files is remembered, not the first: which files
     there are is known only then, and they have to be looked at before they are read.
     """
 
@@ -45,12 +47,21 @@ class FileMemory(Generic[T]):
         self._clock = clock
         self._items_max = items_max
         self._kept: OrderedDict[Hashable, _Kept[T]] = OrderedDict()
+        self._unchanged: dict[Hashable, T] = {}
 
     def find(self, key: Hashable) -> T | None:
-        """Return what was made of the files of a key, None when they may have changed."""
+        """Return what was made of the files of a key, None when they may have changed. In the event
+        loop.
+        """
+        unchanged = self._unchanged.get(key)
+        if unchanged is not None:
+            return unchanged
         kept = self._kept.get(key)
         if kept is None or kept.stamps is None or self._look(kept.reading) != kept.stamps:
             return None
+        if not self._unchanged:
+            asyncio.get_running_loop().call_soon(self._unchanged.clear)
+        self._unchanged[key] = kept.made
         return kept.made
 
     def look(self, key: Hashable) -> tuple[Stamp, ...] | None:

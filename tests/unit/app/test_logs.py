@@ -1,13 +1,16 @@
 """Log lines without secrets."""
 
+import asyncio
+import io
 import json
 import logging
 import sys
+import threading
 from dataclasses import replace
 
 import pytest
 
-from kneo_grpc.app.logs import JsonFormatter
+from kneo_grpc.app.logs import JsonFormatter, TurnHandler
 from kneo_grpc.app.redaction import build_redactor
 from kneo_grpc.app.settings import Settings, read_settings
 from kneo_grpc.domain.errors import StartRefused
@@ -89,3 +92,34 @@ def test_the_project_s_secrets_are_known(tmp_path, monkeypatch: pytest.MonkeyPat
 def test_rules_that_cannot_be_used_refuse_to_start() -> None:
     with pytest.raises(StartRefused, match="KNEO_SERV_REDACT_PATTERNS: pattern 2"):
         read_settings({"KNEO_SERV_REDACT_PATTERNS": "fine ("})
+
+
+def test_lines_of_one_turn_of_the_loop_are_written_together_and_warnings_at_once() -> None:
+    written: list[str] = []
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return super().write(text)
+
+    stream = Stream()
+    logger = logging.Logger("turns", logging.INFO)
+    logger.addHandler(TurnHandler(stream))
+
+    async def talk() -> None:
+        logger.info("one")
+        logger.info("two")
+        assert written == []
+        await asyncio.sleep(0)
+        assert written == ["one\ntwo\n"]
+        logger.info("three")
+        logger.warning("four")
+        assert written[1:] == ["three\nfour\n"]
+        thread = threading.Thread(target=logger.info, args=("five",))
+        thread.start()
+        thread.join()
+        assert written[2:] == ["five\n"]
+
+    asyncio.run(talk())
+    logger.info("six")
+    assert stream.getvalue().splitlines()[-1] == "six"

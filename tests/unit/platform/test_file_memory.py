@@ -1,5 +1,6 @@
 """Specs in files that stayed as they were are not read again; all others are, at once."""
 
+import asyncio
 import os
 import time
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ import yaml
 from kneo_grpc.app.settings import Settings
 from kneo_grpc.app.sources import build_sources
 from kneo_grpc.domain.errors import InvalidInput, SpecPathConfined
+from kneo_grpc.platform.spec_sources import Material
 from kneo_grpc.platform.specs import SpecSource
 from tests.fakes import FakeClock
 
@@ -32,7 +34,12 @@ class Root:
         path.write_text(yaml.safe_dump({"version": "v1", "agent": {"name": "a", "x": prompt}}))
 
     def remembered(self, name: str = "spec.yaml", **more) -> str | None:
-        found = self.sources.gather_known(SpecSource(spec_path=name, **more))
+        source = SpecSource(spec_path=name, **more)
+
+        async def call() -> Material | None:
+            return self.sources.gather_known(source)
+
+        found = asyncio.run(call())
         return None if found is None else found.document().data["agent"]["x"]
 
     def learn(self, name: str = "spec.yaml", **more) -> None:
@@ -148,3 +155,26 @@ def test_a_name_that_no_file_has_is_not_remembered(root: Root, name: str) -> Non
     with pytest.raises((InvalidInput, SpecPathConfined)):
         root.learn(name)
     assert root.remembered(name) is None
+
+
+def test_calls_that_came_together_share_a_look_and_the_next_one_looks_anew(root: Root) -> None:
+    root.learn()
+    looks = []
+    look = root.sources._files.project_stamp
+    source = SpecSource(spec_path="spec.yaml")
+
+    def counted():
+        looks.append(1)
+        return look()
+
+    async def calls() -> list[Material | None]:
+        together = [root.sources.gather_known(source) for _ in range(3)]
+        await asyncio.sleep(0)
+        root.write("spec.yaml", "two")
+        await asyncio.sleep(0)
+        return [*together, root.sources.gather_known(source)]
+
+    root.sources._files.project_stamp = counted
+    found = asyncio.run(calls())
+    assert [material is None for material in found] == [False, False, False, True]
+    assert len(looks) == 2

@@ -1,5 +1,6 @@
 """How the service finds, puts together and compiles specs."""
 
+import asyncio
 import base64
 import json
 import os
@@ -22,6 +23,7 @@ from kneo_grpc.domain.errors import (
 from kneo_grpc.integrations.code import CodeRegistry
 from kneo_grpc.platform import specs as specs_module
 from kneo_grpc.platform.skill_texts import SkillTexts
+from kneo_grpc.platform.spec_sources import Material
 from kneo_grpc.platform.specs import Specs, SpecSource
 from kneo_grpc.platform.standing_policies import StandingPolicies
 from kneo_grpc.ports.upkeep import Kept
@@ -403,6 +405,10 @@ def test_what_is_remembered_of_a_file_holds_for_the_same_skills_only(house: Hous
     plain = SpecSource(spec_path="a.yaml")
     for source in (added, added, plain, plain):
         house.sources.gather(source)
-    found = [house.sources.gather_known(source) for source in (added, plain)]
+
+    async def calls() -> list[Material | None]:
+        return [house.sources.gather_known(source) for source in (added, plain)]
+
+    found = asyncio.run(calls())
     agents = [material.document().data["agent"] for material in found if material is not None]
     assert agents == [{"name": "a", "skills": ["law"]}, {"name": "a"}]
