@@ -116,16 +116,16 @@ class Launches:
         until = self._clock.now() + self._settings.sync_wait
         if leg is not None:
             run = await self._settled(run.id, leg)
-        elif waits and run.status is RunStatus.QUEUED:
+        if waits and run.status is RunStatus.QUEUED:
             run = await self._rested(run.id, until)
         return CallResult(run=run)
 
     async def _rested(self, run_id: RunId, until: datetime) -> Run:
-        """Wait for a run that others execute to end or pause."""
+        """Wait for a run that others execute to end or pause, but not in a process that stops."""
         while True:
             run = await self._load(run_id)
             resting = run.status not in (RunStatus.QUEUED, RunStatus.RUNNING)
-            if resting or self._clock.now() >= until:
+            if resting or self._legs.draining or self._clock.now() >= until:
                 return run
             await self._clock.sleep(self._settings.rest_poll)
 
