@@ -186,6 +186,37 @@ async def test_a_question_that_nobody_answers(service, on_timeout, status, outpu
         assert run.error.type == "human_task_expired"
 
 
+async def test_a_decision_that_comes_just_before_the_expiry_holds(
+    service, settings, code, monkeypatch
+) -> None:
+    """The timer has read the task as pending when the decision lands."""
+    spec = human_spec(timeout_seconds=60, on_timeout="fail")
+    spec["workflow"]["steps"][1] = {"id": "gated", "kind": "function", "ref": "gated"}
+    spec["components"]["functions"] = {"gated": {"implementation": "kneo_test_code.gated"}}
+    asked = await service.runs.CreateRun(create(spec=spec))
+    read, calls = service.platform.store.load_human_task, []
+
+    async def decided_after(continuation_id):
+        task = await read(continuation_id)
+        if not calls:
+            request = human_task_pb2.ResumeHumanTaskRequest(
+                continuation_id=task.id, request_id=task.request.id, decision="approved"
+            )
+            calls.append(service.tasks.ResumeHumanTask(request))
+            await until_status(service, asked.run_id, "running")
+        return task
+
+    monkeypatch.setattr(service.platform.store, "load_human_task", decided_after)
+    due_now(settings)
+    async with asyncio.timeout(15):
+        while jobs_of(settings, "human_expiry"):  # noqa: ASYNC110 # the timers look each second
+            await asyncio.sleep(0.02)
+    assert calls
+    assert (await get(service, asked.run_id)).status == "running"
+    code.GATE.set()
+    assert (await calls[0]).status == "completed"
+
+
 async def test_an_escalated_question_waits_on_and_can_be_answered_late(service) -> None:
     spec = human_spec(timeout_seconds=1, on_timeout="escalate")
     paused = await service.runs.CreateRun(create(spec=spec))
@@ -249,6 +280,12 @@ async def test_a_timeout_out_of_its_bounds_is_refused(service, seconds) -> None:
         service.runs.CreateRun(create(spec=function_spec("note"), timeout_seconds=seconds))
     )
     assert error["fields"][0]["field"] == "timeout_seconds"
+
+
+def jobs_of(settings, kind: str) -> int:
+    with contextlib.closing(sqlite3.connect(settings.state_path)) as connection:
+        ((count,),) = connection.execute("select count(*) from jobs where kind = ?", (kind,))
+    return count
 
 
 def due_now(settings) -> None:
