@@ -8,7 +8,6 @@ from kneo_grpc.domain.change import (
     AuditRecord,
     Change,
     ExpectStatus,
-    OutcomeKind,
     TaskSettlement,
 )
 from kneo_grpc.domain.data import to_data
@@ -29,16 +28,18 @@ from kneo_grpc.domain.human import (
     OnTimeout,
 )
 from kneo_grpc.domain.ids import AuditId, ContinuationId
+from kneo_grpc.domain.plan import Plan
 from kneo_grpc.domain.principal import Principal
 from kneo_grpc.domain.run import Run, RunStatus
 from kneo_grpc.engine.machine import decide
 from kneo_grpc.engine.messages import Decision as EngineDecision
 from kneo_grpc.engine.messages import HumanAnswered
-from kneo_grpc.platform.changes import numbered, queued, with_key
+from kneo_grpc.platform.changes import queued
 from kneo_grpc.platform.decisions import ChangeWriter, state_after
 from kneo_grpc.platform.idempotency import Idempotency
+from kneo_grpc.platform.launches import CallResult, Launches
 from kneo_grpc.platform.legs import Legs
-from kneo_grpc.platform.runs import CallResult, Runs
+from kneo_grpc.platform.runs import Runs
 from kneo_grpc.platform.specs import Specs
 from kneo_grpc.ports.clock import Clock, IdSource
 from kneo_grpc.ports.store import HumanTaskFilter, Page, PageRequest, Store
@@ -56,21 +57,21 @@ class HumanTasks:
         specs: Specs,
         runs: Runs,
         legs: Legs,
+        launches: Launches,
         writer: ChangeWriter,
         idempotency: Idempotency,
         clock: Clock,
         ids: IdSource,
-        executes: bool,
     ) -> None:
         self._store = store
         self._specs = specs
         self._runs = runs
         self._legs = legs
+        self._launches = launches
         self._writer = writer
         self._idempotency = idempotency
         self._clock = clock
         self._ids = ids
-        self._executes = executes
 
     async def list(self, where: HumanTaskFilter, page: PageRequest) -> Page[HumanTask]:
         """Return a page of the tasks that wait."""
@@ -102,30 +103,12 @@ class HumanTasks:
         task = await self.get(continuation_id)
         run = await self._runs.get(task.run_id)
         self._check(task, run, answer)
-        if self._executes:
-            self._legs.check_capacity()
-        change, decision = await self._decide(task, run, answer, actor=caller.name)
-        if not self._executes:
-            change = queued(change)
-        change, key = with_key(change, use.record)
-        leg = None
-        if self._executes:
-            plan = await self._specs.plan(run.plan_digest)
-            outcome, leg = await self._legs.launch(change, plan, decision, key=key)
-        else:
-            (outcome,) = await self._store.commit([change])
-        if outcome.kind is OutcomeKind.EXISTS:
-            use = await self._idempotency.use(caller.name, SCOPE, idempotency_key, request)
-            assert use.replay is not None
-            return CallResult(run=use.replay, replayed=True)
-        if not outcome.applied:
+        self._launches.check_capacity()
+        plan, change, decision = await self._decide(task, run, answer, actor=caller.name)
+        result = await self._launches.take(change, plan, decision, use.record)
+        if result is None:
             raise _taken(await self.get(continuation_id), await self._runs.get(task.run_id))
-        run = numbered(change, outcome)
-        if leg is not None:
-            run = await self._runs.settled(run.id, leg)
-        elif run.status is RunStatus.QUEUED:
-            run = await self._runs.rested(run.id)
-        return CallResult(run=run)
+        return result
 
     def _check(self, task: HumanTask, run: Run, answer: HumanDecision) -> None:
         """Raise what speaks against the decision."""
@@ -158,7 +141,7 @@ class HumanTasks:
         run = await self._runs.get(task.run_id)
         if run.status is not RunStatus.BLOCKED:
             return False
-        change, _ = await self._decide(
+        _, change, _ = await self._decide(
             task, run, answer, actor=None, event_type=event_type, facts=facts
         )
         (outcome,) = await self._store.commit([queued(change)])
@@ -181,7 +164,7 @@ class HumanTasks:
         actor: str | None,
         event_type: str = "human.decision",
         facts: Mapping[str, Any] | None = None,
-    ) -> tuple[Change, EngineDecision]:
+    ) -> tuple[Plan, Change, EngineDecision]:
         plan = await self._specs.plan(run.plan_digest)
         loaded = await self._store.load_state(run.id)
         if loaded.checkpoint_sequence != run.checkpoint_sequence:
@@ -221,7 +204,7 @@ class HumanTasks:
             metadata={**_audit_facts(answer, change.run.status), **(facts or {})},
             created_at=now,
         )
-        return replace(change, settle=(settlement,), audit=(record,)), decision
+        return plan, replace(change, settle=(settlement,), audit=(record,)), decision
 
 
 def decision_faults(request: HumanRequest, answer: HumanDecision) -> list[tuple[str, str]]:

@@ -306,10 +306,11 @@ class Legs:
         pause = self._long_pause(decision) if idle else None
         if pause is not None:
             change = queued(change, self._settings.lease.job(pause))
-        ends = change.run.status is not RunStatus.RUNNING
-        if ends and leg.key is not None:
+        going = change.run.status is RunStatus.RUNNING
+        if not going and change.run.status is not RunStatus.QUEUED and leg.key is not None:
+            # Of a run that went back to the queue, its rest is the answer.
             change = replace(change, complete=(*leg.key, response_of(change)))
-        if leg.suspect and not ends:
+        if leg.suspect and going:
             # Taking the lease anew in the commit of a result counts the holders from one again.
             job = self._settings.lease.job()
             change = replace(change, jobs=(*change.jobs, job))
@@ -318,7 +319,7 @@ class Legs:
         leg.run = numbered(change, outcome)
         leg.state = decision.state
         leg.data = change.checkpoints[-1].state
-        if ends:
+        if not going:
             return ()
         return tuple(
             command for command in decision.commands if isinstance(command, (RunStep, WaitRetry))

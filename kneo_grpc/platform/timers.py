@@ -5,7 +5,7 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from kneo_grpc.domain.change import TIMED, AuditRecord, ExpectStatus, JobKind
+from kneo_grpc.domain.change import TIMED, AuditRecord, ExpectStatus, JobKind, TaskSettlement
 from kneo_grpc.domain.data import to_data
 from kneo_grpc.domain.errors import KneoError, NotFound, StoreUnavailable
 from kneo_grpc.domain.human import (
@@ -145,6 +145,9 @@ class Timers:
             continuation_id=task.id,
             facts=self._facts(task),
             tasks=HumanTaskStatus.EXPIRED,
+            settle=TaskSettlement(
+                continuation_id=task.id, status=HumanTaskStatus.EXPIRED, at=self._clock.now()
+            ),
         )
         _, ended = await self._endings.end(task.run_id, ending)
         return "expired" if ended else "gone"
