@@ -1,6 +1,17 @@
 """The scenarios by name, in the order in which they are run."""
 
-from bench.scenarios import backlog, door, kill, pause, probes, queued, reads, specs, sync, transitions
+from bench.scenarios import (
+    backlog,
+    door,
+    kill,
+    pause,
+    probes,
+    queued,
+    reads,
+    specs,
+    sync,
+    transitions,
+)
 from bench.stage import Scenario
 
 SCENARIOS: dict[str, Scenario] = {

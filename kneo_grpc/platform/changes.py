@@ -5,7 +5,9 @@ from typing import Any
 
 from kneo_grpc.domain.change import Change, IdempotencyRecord, Job, JobKind, Outcome, OutcomeKind
 from kneo_grpc.domain.data import evolve, to_data
+from kneo_grpc.domain.human import HumanDecision, HumanTask
 from kneo_grpc.domain.run import Run, RunStatus
+from kneo_grpc.engine.messages import HumanAnswered
 from kneo_grpc.ports.store import PageRequest, Store
 
 Key = tuple[str, str, str]
@@ -61,6 +63,17 @@ def with_key(
         key = (record.principal, record.scope, record.key)
         return evolve(change, idempotency=named), key
     return evolve(change, idempotency=replace(named, response=response_of(change))), None
+
+
+def answer_event(task: HumanTask, answer: HumanDecision) -> HumanAnswered:
+    """Return what the engine is told of a decision on a task."""
+    return HumanAnswered(
+        path=task.step_path,
+        continuation_id=task.id,
+        decision=answer.decision,
+        content=answer.content,
+        selected_option=answer.selected_option,
+    )
 
 
 async def find_landed(store: Store, change: Change) -> Outcome | None:

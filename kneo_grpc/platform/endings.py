@@ -109,7 +109,12 @@ class Endings:
         settle = () if ending.settle is None else (ending.settle,)
         change, _ = with_key(change, ending.key)
         change = replace(
-            change, settle=settle, close_tasks=ending.tasks, jobs=dead, audit=(record,)
+            change,
+            settle=settle,
+            close_tasks=ending.tasks,
+            drop_tasks=(),
+            jobs=dead,
+            audit=(record,),
         )
         (outcome,) = await self._store.commit([change])
         return numbered(change, outcome) if outcome.applied else run, outcome.kind

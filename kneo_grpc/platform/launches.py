@@ -12,7 +12,8 @@ from kneo_grpc.domain.run import Run, RunStatus
 from kneo_grpc.engine.messages import Decision
 from kneo_grpc.platform.changes import numbered, queued, with_key
 from kneo_grpc.platform.idempotency import Idempotency
-from kneo_grpc.platform.legs import Leg, Legs
+from kneo_grpc.platform.leg import Leg
+from kneo_grpc.platform.legs import Legs
 from kneo_grpc.ports.clock import Clock
 from kneo_grpc.ports.store import Store
 

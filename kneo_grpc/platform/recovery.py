@@ -126,7 +126,7 @@ class Recovery:
             raise RunStateConflict(
                 "the run holds no step to go on with", run_id=run_id, status=run.status.value
             )
-        decision = decide(plan, state, Continued())
+        decision = decide(plan, state, Continued(), self._writer.clock.now().timestamp())
         change = self._writer.write(
             run=replace(run, attempt=run.attempt + 1),
             plan=plan,

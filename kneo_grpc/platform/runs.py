@@ -106,7 +106,8 @@ class Runs:
         run = self._new_run(command, request, compiled)
         if here:
             plan = compiled.plan
-            decision = decide(plan, initial(command.target, command.input), Started())
+            began = initial(command.target, command.input)
+            decision = decide(plan, began, Started(), run.created_at.timestamp())
             change = self._writer.write(
                 run=run,
                 plan=plan,
