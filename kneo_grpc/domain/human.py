@@ -70,7 +70,10 @@ class HumanRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HumanTask:
-    """A request that waits in the store, addressed by its continuation id."""
+    """A request that waits in the store, addressed by its continuation id.
+
+    escalated_at: when its deadline passed and it was left to wait on.
+    """
 
     id: ContinuationId
     run_id: RunId
@@ -83,6 +86,7 @@ class HumanTask:
     status: HumanTaskStatus = HumanTaskStatus.PENDING
     created_at: datetime
     expires_at: datetime | None = None
+    escalated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

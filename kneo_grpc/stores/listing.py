@@ -28,6 +28,8 @@ _CONDITIONS: Mapping[str, str] = {
     "created_after": "created_at > {0}",
     "created_before": "created_at < {0}",
     "pending": "status = 'pending'",
+    "escalated": "escalated_at is not null",
+    "not_escalated": "escalated_at is null",
     # A partial index holds the jobs of each of these kinds, so the kind is no parameter.
     "run": "kind = 'run'",
     "dead": "kind = 'dead'",
@@ -36,10 +38,6 @@ _CONDITIONS: Mapping[str, str] = {
     "event_type": "event_type = {0}",
     # What most records are is not in the index of types; for the others this names the index.
     "rare_event_type": "event_type not in ('run.created', 'spec.run')",
-}
-_ESCALATED: Mapping[str, str] = {
-    "postgres": "body -> 'request' -> 'metadata' ->> 'escalated_at'",
-    "sqlite": "body ->> '$.request.metadata.escalated_at'",
 }
 _TEXT: Mapping[str, str] = {
     # The column compares by bytes ("C"), where only ASCII letters have two cases.
@@ -149,8 +147,7 @@ class Lists:
         ]
         constant = [_CONDITIONS["pending"]]
         if where.escalated is not None:
-            being = "is not null" if where.escalated else "is null"
-            constant.append(f"({_ESCALATED[self.database]}) {being}")
+            constant.append(_CONDITIONS["escalated" if where.escalated else "not_escalated"])
         return self._compose("task_list", constant, conditions, _TASK_ORDER, page)
 
     def jobs(self, kind: JobKind, page: PageRequest) -> Listing:

@@ -124,6 +124,7 @@ def human_task_from_row(row: Row, instant: InstantDecoder) -> HumanTask:
         status=HumanTaskStatus(row["status"]),
         created_at=present(instant(row["created_at"])),
         expires_at=instant(row["expires_at"]),
+        escalated_at=instant(row["escalated_at"]),
     )
 
 
