@@ -23,6 +23,7 @@ _CONDITIONS: Mapping[str, str] = {
     "workflow_name": "workflow_name = {0}",
     "session_id": "session_id = {0}",
     "environment": "environment = {0}",
+    "environment_or_unnamed": "environment = {0} or environment is null",
     "failed": "error_text is not null",
     "not_failed": "error_text is null",
     "created_after": "created_at > {0}",
@@ -116,12 +117,13 @@ class Lists:
     def runs(self, where: RunFilter, page: PageRequest) -> Listing:
         """Compose list_runs."""
         failed = {None: None, True: "failed", False: "not_failed"}[where.has_error]
+        environment = "environment_or_unnamed" if where.or_unnamed else "environment"
         conditions: list[tuple[str, Any]] = [
             (_CONDITIONS["status"], None if where.status is None else where.status.value),
             (_CONDITIONS["workflow_kind"], where.workflow_kind),
             (_CONDITIONS["workflow_name"], where.workflow_name),
             (_CONDITIONS["session_id"], where.session_id),
-            (_CONDITIONS["environment"], where.environment),
+            (_CONDITIONS[environment], where.environment),
             (_CONDITIONS["created_after"], self.instant(where.created_after)),
             (_CONDITIONS["created_before"], self.instant(where.created_before)),
             (_TEXT[self.database], storable(where.text)),

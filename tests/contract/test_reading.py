@@ -86,6 +86,10 @@ async def test_runs_are_sorted(store: Store, runs, key: str, descending: bool) -
         (RunFilter(workflow_name="beta"), lambda run: run.workflow_name == "beta"),
         (RunFilter(session_id="s2"), lambda run: run.session_id == "s2"),
         (RunFilter(environment="prod"), lambda run: run.environment == "prod"),
+        (
+            RunFilter(environment="prod", or_unnamed=True, workflow_kind="graph"),
+            lambda run: run.environment in ("prod", None) and run.workflow_kind == "graph",
+        ),
         (RunFilter(has_error=True), lambda run: run.error is not None),
         (RunFilter(has_error=False), lambda run: run.error is None),
         (
