@@ -56,7 +56,7 @@ async def runs(store: Store):
                 workflow_name=[None, "alpha", "Beta", "beta"][number % 4],
                 workflow_kind=["graph", "sequential"][number % 2],
                 session_id=[None, "s1", "s2"][number % 3],
-                environment=[None, "prod"][number % 2],
+                environment=[None, "prod", "dev"][number % 3],
                 source={"spec": {"large": "x" * 1000}},
                 output_text=[None, "Straße ÄHNLICH 100%", "plain_text"][number % 3],
                 error=RunError(type="E", message="Kaputt") if number % 3 == 1 else None,
