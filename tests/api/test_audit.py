@@ -19,7 +19,7 @@ from kneo_grpc.app.logs import JsonFormatter
 from kneo_grpc.app.settings import Settings
 from kneo_grpc.domain.errors import StoreUnavailable
 from kneo_grpc.platform.denials import Denial, Denials
-from kneo_grpc.platform.retention import RetentionSettings
+from kneo_grpc.platform.retention import Retention, RetentionSettings
 from kneo_grpc.platform.sealer import Sealer, SealerSettings
 from kneo_grpc.ports.upkeep import Kept
 from tests.contract.waiting import until
@@ -347,3 +347,32 @@ async def test_a_command_leaves_the_export_to_a_service(
 
         await until(sealed_again)
     assert [record for record in caplog.records if record.name == "kneo_grpc.audit"] == []
+
+
+async def test_a_retention_that_fails_midway_leaves_an_event_of_what_it_removed(
+    service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the store takes it again."""
+    for _ in range(2):
+        await service.runs.CreateRun(create(spec=function_spec("note")))
+    platform, calls = service.platform, []
+    prune = platform.store.prune
+
+    async def down(*_: Any) -> None:
+        raise StoreUnavailable("no database")
+
+    async def once(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments)
+        return await (prune(*arguments, **options) if len(calls) == 1 else down())
+
+    ages = {Kept.RUNS: timedelta(0), Kept.AUDIT: timedelta(days=9)}
+    chosen = RetentionSettings(ages=ages, batch=1)
+    retention = Retention(platform.store, platform.sealer, platform.audit, platform.clock, chosen)
+    with monkeypatch.context() as patch:
+        patch.setattr(platform.store, "prune", once)
+        patch.setattr(platform.store, "append_audit", down)
+        with pytest.raises(StoreUnavailable):
+            await retention.run_once()
+    await retention.run_once()
+    found = await events(service, event_type="retention.pruned")
+    assert [event["metadata"] for event in found] == [{"runs": 1}, {"runs": 1, "audit": 0}]
