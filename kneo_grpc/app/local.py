@@ -332,6 +332,8 @@ async def open_local(
         # The command line puts specs together itself, with the project it finds from this folder.
         project_config=None,
         import_allow=("*",),
+        # Its standard output is the command's answer; the next service exports.
+        audit_export=False,
     )
     platform = build_platform(settings, exclusive=False)
     await platform.start()

@@ -412,3 +412,24 @@ def test_what_is_remembered_of_a_file_holds_for_the_same_skills_only(house: Hous
     found = asyncio.run(calls())
     agents = [material.document().data["agent"] for material in found if material is not None]
     assert agents == [{"name": "a", "skills": ["law"]}, {"name": "a"}]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        SpecSource(spec_path="flow.yaml"),
+        SpecSource(
+            spec=SPEC,
+            overrides={"agent": {"name": "b"}},
+            environment="prod",
+            overlays=("a.yaml", "b.yaml"),
+            skills=SkillOverlay(add=("x",), disable=("y", "z")),
+        ),
+        SpecSource(bundle={"kind": "kneo.spec.bundle"}, environment="dev"),
+    ],
+    ids=["path", "all", "bundle"],
+)
+def test_a_source_is_what_its_data_says(source: SpecSource) -> None:
+    told = json.loads(json.dumps(source.to_data()))
+    assert SpecSource.from_data({**told, "target": "workflow", "session_id": "s"}) == source
+    assert all(told.values())
