@@ -267,7 +267,7 @@ def build_platform(
         code=base.code,
         specs=specs,
         spec_views=SpecViews(specs),
-        skills=Skills(settings.spec_root),
+        skills=Skills(settings.skill_root or settings.spec_root),
         legs=legs,
         runs=runs,
         run_views=RunViews(store, runs, specs),
