@@ -5,7 +5,7 @@ import socket
 from dataclasses import dataclass
 from typing import Protocol
 
-from kneo_grpc.app.settings import EXAMPLES, Settings, is_set
+from kneo_grpc.app.settings import EXAMPLES, Settings, environment
 from kneo_grpc.app.sources import build_sources, skill_files
 from kneo_grpc.examples.tools import TOOLS
 from kneo_grpc.integrations.code import CodeRegistry
@@ -120,7 +120,7 @@ def build_credentials(store: DurableStore, base: Base) -> Credentials:
     return Credentials(
         store=store,
         sources=base.sources,
-        is_set=is_set,
+        is_set=lambda name: bool(environment().get(name, "").strip()),
         clock=base.clock,
         ids=base.ids,
     )

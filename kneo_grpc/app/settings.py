@@ -55,7 +55,8 @@ class EdgeSettings:
 class Settings:
     """What the operator decided. Every field names its variable in docs/environment.md.
 
-    skill_root: the folder of skills where it is not the spec root, as on the command line.
+    skill_root: the folder of skills where it is not the spec root, as on the command line. filled:
+    the variables that hold anything, by name.
     """
 
     database_url: str = field(default="", repr=False)
@@ -89,6 +90,7 @@ class Settings:
     log_level: str = "INFO"
     request_logs: bool = True
     audit_export: bool = False
+    filled: frozenset[str] = field(default=frozenset(), repr=False)
     health_providers: tuple[str, ...] = ()
     health_mcp: tuple[Secret, ...] = ()
     redaction: Rules = field(default_factory=Rules)
@@ -97,11 +99,6 @@ class Settings:
 def environment() -> dict[str, str]:
     """Return the process's environment."""
     return variables.environment()
-
-
-def is_set(name: str) -> bool:
-    """Tell whether a variable of the process holds anything."""
-    return bool(environment().get(name, "").strip())
 
 
 def read_settings(source: Mapping[str, str]) -> Settings:
@@ -147,6 +144,7 @@ def read_settings(source: Mapping[str, str]) -> Settings:
         log_level=reader.level("KNEO_SERV_LOG_LEVEL"),
         request_logs=reader.flag("KNEO_SERV_REQUEST_LOGS", default=True),
         audit_export=reader.flag("KNEO_SERV_AUDIT_EXPORT_ENABLED", default=False),
+        filled=frozenset(name for name, value in source.items() if value.strip()),
         health_providers=reader.words("KNEO_SERV_HEALTH_PROVIDERS"),
         health_mcp=reader.secrets("KNEO_SERV_HEALTH_MCP_SECRETS"),
         redaction=reader.redaction(),

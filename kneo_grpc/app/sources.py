@@ -1,7 +1,6 @@
 """Builds what finds specs, and applies what a project decides for the whole process."""
 
 import functools
-from collections.abc import Callable
 from datetime import timedelta
 
 from kneo_grpc.app.settings import Settings
@@ -63,9 +62,9 @@ def project_secrets(settings: Settings) -> tuple[str, ...]:
     return (*secrets.provider_env.values(), *secrets.extra_env.values())
 
 
-def provider_secrets(settings: Settings, is_set: Callable[[str], bool]) -> tuple[Secret, ...]:
+def provider_secrets(settings: Settings) -> tuple[Secret, ...]:
     """Return the keys of the providers that the operator wants to be there, in the variables that
-    the project names for them. is_set: tells whether a variable holds anything.
+    the project names for them.
 
     Raises StartRefused on a project config that cannot be used.
     """
@@ -73,7 +72,8 @@ def provider_secrets(settings: Settings, is_set: Callable[[str], bool]) -> tuple
     given = project.config.secrets.provider_env if project else {}
     found = ((name, provider_variable(name, given)) for name in settings.health_providers)
     return tuple(
-        Secret(name=name, env_var=variable, present=is_set(variable)) for name, variable in found
+        Secret(name=name, env_var=variable, present=variable in settings.filled)
+        for name, variable in found
     )
 
 

@@ -30,7 +30,7 @@ from kneo_grpc.app.base import (
     build_worker,
 )
 from kneo_grpc.app.redaction import build_redactor
-from kneo_grpc.app.settings import Settings, is_set
+from kneo_grpc.app.settings import Settings
 from kneo_grpc.app.sources import provider_secrets, retention_settings
 from kneo_grpc.domain.errors import StoreUnavailable
 from kneo_grpc.integrations.clock import SystemClock
@@ -284,7 +284,7 @@ def build_platform(
         health=Health(
             store=store,
             code=base.code,
-            providers=provider_secrets(settings, is_set),
+            providers=provider_secrets(settings),
             mcp=settings.health_mcp,
         ),
         policies=build_policies(store, base),

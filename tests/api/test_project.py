@@ -45,14 +45,13 @@ def signed(**options):
 
 
 async def test_a_provider_is_ready_when_the_variable_that_the_project_names_is_set(
-    settings, code, tmp_path, monkeypatch
+    settings, code, tmp_path
 ) -> None:
     (tmp_path / "kneo_serv.yaml").write_text(
         "project: {name: a}\nsecrets: {provider_env: {openai: SHOP_OPENAI}}\n"
     )
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setenv("SHOP_OPENAI", "sk-1")
-    async for service in open_service(replace(settings, health_providers=("openai",)), tmp_path):
+    wanted = {"health_providers": ("openai",), "filled": frozenset({"SHOP_OPENAI"})}
+    async for service in open_service(replace(settings, **wanted), tmp_path):
         answer = data(await service.health.GetReadiness(health_pb2.GetReadinessRequest()))
     check = answer["metadata"]["checks"]["providers"]
     assert check["items"]["openai"] == {"name": "openai", "env_var": "SHOP_OPENAI", "ok": True}
