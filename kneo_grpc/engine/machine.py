@@ -23,7 +23,7 @@ from kneo_grpc.engine.messages import (
     StepFailed,
     WaitRetry,
 )
-from kneo_grpc.engine.state import ActiveStep, Said, State
+from kneo_grpc.engine.state import Said, State
 from kneo_grpc.engine.steps import Steps
 from kneo_grpc.engine.texts import answer_text, preview
 
