@@ -1,6 +1,5 @@
 """The workflow machine: (plan, state, event) to Decision. Pure: no I/O, clock, random or async."""
 
-from dataclasses import replace
 from typing import Any
 
 from kneo_grpc.domain.data import evolve
@@ -70,7 +69,8 @@ def open_commands(plan: Plan, state: State) -> tuple[Command, ...]:
     commands: list[Command] = []
     for path, active in state.active.items():
         if active.phase == "running":
-            commands.append(turn.run_command(path, active))
+            step = turn.step_of(active, active.executes)
+            commands.append(turn.run_command(path, active, step))
         elif active.phase == "retry":
             commands.append(WaitRetry(path=path, attempt=active.attempt))
     return tuple(commands)
@@ -96,7 +96,8 @@ class _Machine(Steps):
 
     def step_completed(self, event: StepCompleted) -> None:
         active = self.waiting(event.path, "running")
-        self.retell(event.path, event.notes)
+        if event.notes:
+            self.retell(event.path, event.notes)
         if self.step_of(active, active.executes).kind == "agent":
             told = preview(event.output)
             self.note_agent(event.path, active, "run_completed", output_preview=told)
@@ -154,7 +155,8 @@ class _Machine(Steps):
             path=path,
             metadata={"step_path": path, "attempt": active.attempt},
         )
-        self.commands.append(self.run_command(path, active))
+        step = self.step_of(active, active.executes)
+        self.commands.append(self.run_command(path, active, step))
 
     def human_answered(self, event: HumanAnswered) -> None:
         active = self.waiting(event.path, "human")
@@ -167,6 +169,7 @@ class _Machine(Steps):
             path=event.path,
             metadata={"continuation_id": event.continuation_id, "decision": event.decision.value},
         )
+        self.settle()
         self.note(
             "workflow_resumed",
             event.path,
@@ -265,7 +268,7 @@ class _Machine(Steps):
 
     def retell(self, path: str, notes: tuple[Note, ...]) -> None:
         """Tell what happened inside a step."""
-        self.notes.extend(replace(note, path=path) for note in notes)
+        self.notes.extend(note._replace(path=path) for note in notes)
 
     def end(self, event: Ended) -> None:
         kinds = {

@@ -9,8 +9,8 @@ from kneo_grpc.domain.run import RunError, RunStatus
 from kneo_grpc.engine.kinds import KINDS
 from kneo_grpc.engine.messages import AskHuman
 from kneo_grpc.engine.move import Ended, Failure, Move, Start
-from kneo_grpc.engine.state import ActiveStep, Frame
-from kneo_grpc.engine.texts import preview
+from kneo_grpc.engine.state import ActiveStep, Frame, begun
+from kneo_grpc.engine.texts import PREVIEW_CHARS, preview
 from kneo_grpc.engine.turn import Turn
 
 
@@ -27,15 +27,17 @@ class Steps(Turn):
         self, path: str, workflow: WorkflowPlan, move: Move, ended: tuple[str, ActiveStep] | None
     ) -> None:
         """Do what a kind decided for the frame at path. ended: the step that led to it."""
-        self.put_frame(path, move.frame)
+        frame = move.frame
+        if self.state.frames.get(path) is not frame:
+            self.put_frame(path, frame)
+            self.fresh = frame
         for dropped in move.drops:
             self.drop_inside(dropped)
         if move.failure is not None:
             self.fail_workflow(path, workflow, move.failure, ended)
             return
         # All of them first: one may end at once, and its workflow has to know of the others.
-        begun = [self.start_step(path, start) for start in move.starts]
-        for at, active, step in begun:
+        for at, active, step in [self.start_step(path, start) for start in move.starts]:
             if at in self.state.active:
                 self.begin_code(at, active, step)
         if move.output is not None:
@@ -48,6 +50,7 @@ class Steps(Turn):
             self.drop_frame(path)
             self.finish_step(path, active, output, {"workflow": workflow.name})
             return
+        self.settle()
         self.change(status=RunStatus.COMPLETED, output=output)
         if not workflow.implicit:
             visited = list(self.state.frames[""].visited)
@@ -66,25 +69,18 @@ class Steps(Turn):
     def start_step(self, frame_path: str, start: Start) -> tuple[str, ActiveStep, StepPlan]:
         """Put a step into an open frame, counting its iteration; return its path with it."""
         frame = self.state.frames[frame_path]
-        step_id = start.step.id
-        iteration = frame.iterations.get(step_id, 0) + 1
-        self.put_frame(
-            frame_path, evolve(frame, iterations={**frame.iterations, step_id: iteration})
-        )
-        name = f"{step_id}#{iteration}"
+        step, text, branch = start
+        iteration = frame.iterations.get(step.id, 0) + 1
+        iterations = {**frame.iterations, step.id: iteration}
+        if frame is self.fresh:
+            frame.__dict__["iterations"] = iterations
+        else:
+            self.put_frame(frame_path, evolve(frame, iterations=iterations))
+        name = f"{step.id}#{iteration}"
         path = f"{frame_path}/{name}" if frame_path else name
-        active = ActiveStep(
-            frame=frame_path,
-            step_id=step_id,
-            executes=step_id,
-            text=start.text,
-            phase="running",
-            iteration=iteration,
-            branch=start.branch,
-            started_at=self.now,
-        )
+        active = begun(frame_path, step.id, text, iteration, branch, self.now)
         self.put_active(path, active)
-        return path, active, start.step
+        return path, active, step
 
     def begin_code(self, path: str, active: ActiveStep, step: StepPlan) -> None:
         """Have a step's code executed, whatever stands for code in its kind."""
@@ -99,7 +95,7 @@ class Steps(Turn):
                 self.put_active(path, active)
             if step.kind == "agent":
                 self.note_agent(path, active, "run_started", input_preview=preview(active.text))
-            self.commands.append(self.run_command(path, active))
+            self.commands.append(self.run_command(path, active, step))
 
     def ask_human(self, path: str, active: ActiveStep) -> None:
         """Ask a person, for the first time or anew."""
@@ -136,11 +132,11 @@ class Steps(Turn):
         """A step has an output: record it and let the workflow's kind go on. goto: id of the step
         to go to instead of the next.
         """
-        workflow = self.workflow_of(active.frame)
+        frame = self.state.frames[active.frame]
+        workflow = self.workflow(frame.workflow)
         step = workflow.step(active.step_id)
         self.drop_active(path)
-        frame = self.state.frames[active.frame]
-        failed = bool(metadata.get("step_failed"))
+        failed = "step_failed" in metadata
         ended = Ended(step, output, active.branch, metadata, failed, self.others(active.frame))
         kind = KINDS[workflow.kind]
         if goto is None:
@@ -151,7 +147,6 @@ class Steps(Turn):
             self.tell_failed(path, active, move.failure.error_type, move.failure.message)
             self.follow(active.frame, workflow, move, (path, active))
             return
-        self.put_frame(active.frame, move.frame)
         facts: dict[str, object] = {
             "workflow_type": workflow.kind,
             "step_path": path,
@@ -161,8 +156,9 @@ class Steps(Turn):
             facts["started_at"] = active.started_at
         if active.executes != active.step_id:
             facts["fallback_step"] = active.executes
-        facts.update(metadata)
-        facts["output_text"] = preview(output)
+        if metadata:
+            facts.update(metadata)
+        facts["output_text"] = output if len(output) <= PREVIEW_CHARS else preview(output)
         self.mark(
             "node_completed" if workflow.kind == "graph" else "step_completed",
             workflow=workflow,
@@ -249,6 +245,7 @@ class Steps(Turn):
             return
         workflow = self.workflow_of("")
         step_id = active.step_id if active.step_id != SELECTOR else None
+        self.settle()
         self.change(
             status=RunStatus.FAILED,
             error=RunError(type=error_type, message=message, step_id=step_id or None),
