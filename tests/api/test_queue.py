@@ -438,6 +438,38 @@ async def keep_busy(service, spec) -> None:
     await asyncio.gather(*(call() for _ in range(6)))
 
 
+@pytest.mark.parametrize("why", ["claims", "code"])
+async def test_a_run_that_others_have_taken_over_is_not_dead_lettered(
+    idle, monkeypatch, why
+) -> None:
+    """This process stood still between its claim and what follows from it."""
+    platform = idle.platform
+    task = asyncio.ensure_future(idle.runs.CreateRun(create(spec=function_spec("note"))))
+    claim_runs, lease = platform.queue.claim_runs, platform.legs.lease
+    claims = ()
+    async with asyncio.timeout(10):
+        while not claims:
+            claims = await claim_runs(
+                "late", lease.lease_for, limit=1, suspects_from=9, suspects=False
+            )
+    with contextlib.closing(sqlite3.connect(platform.settings.state_path)) as connection:
+        connection.execute("update runs set attempt = attempt + 1")  # as another's claim does
+        connection.commit()
+    stale = replace(claims[0], claims=99 if why == "claims" else 1)
+
+    async def late(*_, suspects, **__):
+        return () if suspects else (stale,)
+
+    monkeypatch.setattr(platform.queue, "claim_runs", late)
+    if why == "code":
+        monkeypatch.setattr(platform.specs, "missing_code", lambda plan: {"f": "not here"})
+        patient = replace(platform.worker._settings, code_patience=timedelta(0))
+        monkeypatch.setattr(platform.worker, "_settings", patient)
+    assert (await platform.worker.run_once()).dead == 0
+    assert (await get(idle, stale.run.id)).status == "running"
+    task.cancel()
+
+
 async def test_a_run_that_did_not_fail_is_not_put_back_and_told_what_becomes_of_it(service) -> None:
     done = await service.runs.CreateRun(create(spec=human_spec()))
     request = queue_pb2.RequeueRunRequest(run_id=done.run_id)
