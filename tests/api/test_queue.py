@@ -171,6 +171,36 @@ async def test_a_failed_run_is_continued_and_repeats_no_step(service, code) -> N
     )
 
 
+@pytest.mark.parametrize("how", ["continued", "put back"])
+async def test_a_run_that_goes_on_has_its_deadline_again(service, settings, code, how) -> None:
+    spec = function_spec("flaky", "gated")
+    failed = await service.runs.CreateRun(create(spec=spec, timeout_seconds=3600))
+    before = await get(service, failed.run_id)
+    assert (before.status, jobs_of(settings, "deadline")) == ("failed", 0)
+    if how == "continued":
+        call = service.runs.ContinueRun(run_pb2.ContinueRunRequest(run_id=failed.run_id))
+    else:
+        call = service.queue.RequeueRun(queue_pb2.RequeueRunRequest(run_id=failed.run_id))
+    running = await until_status(service, failed.run_id, "running")
+    assert running.deadline_at == before.deadline_at
+    due_now(settings)
+    await until_status(service, failed.run_id, "timed_out")
+    await call
+
+
+async def test_a_deadline_that_passed_before_a_run_goes_on_holds_no_more(
+    service, settings, code
+) -> None:
+    failed = await service.runs.CreateRun(create(spec=function_spec("flaky"), timeout_seconds=60))
+    with contextlib.closing(sqlite3.connect(settings.state_path)) as connection:
+        connection.execute("update runs set deadline_at = created_at")
+        connection.commit()
+    request = run_pb2.ContinueRunRequest(run_id=failed.run_id)
+    assert (await service.runs.ContinueRun(request)).status == "completed"
+    run = await get(service, failed.run_id)
+    assert not run.HasField("deadline_at")
+
+
 async def test_of_many_continues_one_is_taken(service, code) -> None:
     failed = await service.runs.CreateRun(create(spec=function_spec("broken")))
     calls = [
