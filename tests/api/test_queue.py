@@ -9,6 +9,8 @@ import grpc
 import pytest
 
 from kneo_grpc._gen.kneo.v1 import human_task_pb2, maintenance_pb2, queue_pb2, run_pb2
+from kneo_grpc.app import loops
+from kneo_grpc.platform import timers
 from kneo_grpc.platform.retention import RetentionSettings
 from kneo_grpc.ports.upkeep import Kept
 from tests.fakes import ShiftedClock
@@ -270,6 +272,34 @@ async def test_a_decision_that_comes_just_before_the_expiry_holds(
     assert (await get(service, asked.run_id)).status == "running"
     code.GATE.set()
     assert (await calls[0]).status == "completed"
+
+
+async def test_a_prune_goes_on_beyond_a_batch_that_had_nothing_left_to_do(
+    settings, code, tmp_path, monkeypatch
+) -> None:
+    """The deadline of a task that was decided is the first to fall due."""
+    monkeypatch.setattr(timers, "BATCH", 1)
+    monkeypatch.setattr(loops, "TIMERS", timedelta(hours=1))
+    async for opened in open_service(settings, tmp_path):
+        spec = human_spec(timeout_seconds=60)
+        spec["workflow"]["steps"].insert(1, {"id": "again", "kind": "human", "ref": "boss"})
+        asked = await opened.runs.CreateRun(create(spec=spec))
+        await opened.tasks.ResumeHumanTask(
+            human_task_pb2.ResumeHumanTaskRequest(
+                continuation_id=asked.continuation_id,
+                request_id=data(asked)["metadata"]["pending_human_request"]["request_id"],
+                decision="approved",
+            )
+        )
+        assert jobs_of(settings, "human_expiry") == 2
+        with contextlib.closing(sqlite3.connect(settings.state_path)) as connection:
+            first = "subject = '" + asked.continuation_id + "'"
+            connection.execute(f"update jobs set due_at = case when {first} then 0 else 1 end")
+            connection.commit()
+        request = maintenance_pb2.PruneExpiredHumanTasksRequest()
+        answer = await opened.maintenance.PruneExpiredHumanTasks(request)
+        assert answer.counts["expired"] == 1
+        assert jobs_of(settings, "human_expiry") == 0
 
 
 async def test_an_escalated_question_waits_on_and_can_be_answered_late(service) -> None:
