@@ -203,6 +203,22 @@ async def test_pending_tasks_are_sorted(store: Store, key: str, descending: bool
     assert list((await store.list_human_tasks(HumanTaskFilter(), page)).items) == wanted
 
 
+async def test_checkpoints_that_go_while_they_are_listed_are_left_out(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await add_states(store, await create(store), [{"n": 1}, {"n": 2}])
+    fetch = store._fetch
+
+    async def pruned(sql: str, *arguments: object) -> object:
+        if "patch, snapshot" in sql:  # the states, which are read after the rows
+            return []
+        return await fetch(sql, *arguments)
+
+    monkeypatch.setattr(store, "_fetch", pruned)
+    page = PageRequest(sort_by="sequence")
+    assert (await store.list_checkpoints(run.id, None, page)).items == ()
+
+
 async def test_pending_tasks_are_filtered(store: Store) -> None:
     runs = [make_run(status=RunStatus.BLOCKED) for _ in range(2)]
     graph = human_task(runs[0].id, workflow_kind="graph")
