@@ -177,7 +177,7 @@ class SqliteStore(TrailReader):
             raise StoreUnavailable("The store is not started.")
         try:
             return await self._in(self._read_threads, lambda: self._read(sql, arguments))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, *errors.UNFIT) as error:
             raise errors.translate(self._path, error) from error
 
     def _writing(self) -> tuple[ThreadPoolExecutor, Writer]:
