@@ -32,8 +32,11 @@ BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class TimerReport:
-    """What one look did: runs timed out; human tasks expired, continued and escalated."""
+    """What one look did. claimed: jobs looked at, some of which had nothing left to do; runs timed
+    out; human tasks expired, continued and escalated.
+    """
 
+    claimed: int = 0
     timed_out: int = 0
     expired: int = 0
     continued: int = 0
@@ -68,6 +71,7 @@ class Timers:
         jobs = await self._queue.claim_due(lease.owner, lease.lease_for, limit=BATCH, kinds=kinds)
         outcomes = await asyncio.gather(*(self._perform(job) for job in jobs))
         return TimerReport(
+            claimed=len(jobs),
             timed_out=outcomes.count("timed_out"),
             expired=outcomes.count("expired"),
             continued=outcomes.count("continued"),
@@ -79,9 +83,10 @@ class Timers:
         total = TimerReport()
         while True:
             report = await self.run_once(kinds)
-            if report == TimerReport():
+            if report.claimed == 0:
                 return total
             total = TimerReport(
+                claimed=total.claimed + report.claimed,
                 timed_out=total.timed_out + report.timed_out,
                 expired=total.expired + report.expired,
                 continued=total.continued + report.continued,

@@ -98,6 +98,7 @@ class Reader(abc.ABC):
             items=tuple(
                 rows.checkpoint_from_row(row, states[row["sequence"]], self._instant)
                 for row in found.items
+                if row["sequence"] in states  # else retention was there between the two readings
             ),
             total=found.total,
             next=found.next,

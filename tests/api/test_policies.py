@@ -330,6 +330,16 @@ async def test_a_preview_knows_that_the_target_agent_asks_nobody(service: Servic
     assert error["error"] == "environment_policy_blocked"
 
 
+async def test_who_is_refused_is_told_the_environment_that_was_asked_for(service: Service) -> None:
+    """Two environments have the same policy, and the spec is the same in both."""
+    for environment in ("prod", "test"):
+        await put(service, environment, **REVIEW)
+    for environment in ("prod", "test"):
+        asked = create(spec=human_spec(), target="agent", environment=environment)
+        _, error = await failure(service.runs.CreateRun(asked))
+        assert error["environment"] == environment
+
+
 async def test_a_preview_passes_over_runs_whose_spec_is_gone(
     service: Service, tmp_path: Path
 ) -> None:
