@@ -103,7 +103,9 @@ async def test_a_fence_is_judged_after_the_wait_for_the_row(store, other, postgr
     await watcher.close()
 
 
-async def test_changes_of_a_deadlocked_batch_land(other, postgres_dsn: str) -> None:
+async def test_changes_of_a_deadlocked_batch_land(own_postgres_dsn: str) -> None:
+    postgres_dsn = own_postgres_dsn
+    other = await asyncpg.connect(postgres_dsn)
     database = postgres_dsn.rsplit("/", 1)[1]
     await other.execute(f"alter database {database} set deadlock_timeout = '1s'")
     store = PostgresStore(postgres_dsn, lock_timeout=timedelta(seconds=5))
@@ -126,6 +128,7 @@ async def test_changes_of_a_deadlocked_batch_land(other, postgres_dsn: str) -> N
     counted = "select deadlocks from pg_stat_database where datname = $1"
     assert await until(lambda: watcher.fetchval(counted, database)) == 1
     await watcher.close()
+    await other.close()
     await store.stop()
 
 
@@ -196,8 +199,9 @@ async def test_a_change_that_may_have_landed_is_not_sent_again(store: PostgresSt
     assert (await store.load_run(run.id)).event_sequence == 0
 
 
-async def test_migrating_processes_wait_for_each_other(postgres_dsn: str, other) -> None:
-    watcher = await asyncpg.connect(postgres_dsn)
+async def test_migrating_processes_wait_for_each_other(own_postgres_dsn: str) -> None:
+    postgres_dsn = own_postgres_dsn
+    other, watcher = [await asyncpg.connect(postgres_dsn) for _ in range(2)]
     await other.execute(load_statements("postgres")["migration_lock"])
     stores = [PostgresStore(postgres_dsn) for _ in range(2)]
     starts = [asyncio.create_task(opened.start()) for opened in stores]
@@ -303,11 +307,13 @@ async def test_an_unknown_database_refuses_the_start(postgres_cluster: Cluster) 
         await PostgresStore(postgres_cluster.dsn("nowhere")).start()
 
 
-async def test_commits_that_may_be_lost_refuse_the_start(postgres_dsn: str, other) -> None:
-    database = postgres_dsn.rsplit("/", 1)[1]
+async def test_commits_that_may_be_lost_refuse_the_start(own_postgres_dsn: str) -> None:
+    database = own_postgres_dsn.rsplit("/", 1)[1]
+    other = await asyncpg.connect(own_postgres_dsn)
     await other.execute(f"alter database {database} set synchronous_commit = off")
+    await other.close()
     with pytest.raises(StartRefused, match="synchronous_commit = off"):
-        await PostgresStore(postgres_dsn).start()
+        await PostgresStore(own_postgres_dsn).start()
 
 
 async def test_a_server_without_fsync_refuses_the_start() -> None:

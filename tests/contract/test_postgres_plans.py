@@ -35,6 +35,12 @@ from tests.postgres import Cluster
 
 
 @pytest.fixture
+def postgres_dsn(own_postgres_dsn: str) -> str:
+    """Whose tables are empty and were never others, for the planner's sake."""
+    return own_postgres_dsn
+
+
+@pytest.fixture
 async def store(postgres_dsn: str) -> AsyncIterator[PostgresStore]:
     opened = PostgresStore(postgres_dsn)
     await opened.start()

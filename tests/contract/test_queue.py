@@ -17,7 +17,6 @@ from kneo_grpc.ports.queue import Claim, QueuedJob
 from kneo_grpc.ports.store import PageRequest, Store
 from kneo_grpc.stores.postgres import PostgresStore
 from kneo_grpc.stores.sqlite import SqliteStore
-from tests.contract import emptied
 from tests.contract.builders import (
     act,
     audit,
@@ -34,8 +33,6 @@ from tests.contract.builders import (
 )
 from tests.contract.conftest import Query, open_store
 from tests.contract.waiting import until
-
-postgres_dsn = emptied.postgres_dsn
 
 LONG = timedelta(seconds=60)
 BRIEF = timedelta(milliseconds=60)

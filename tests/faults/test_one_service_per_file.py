@@ -4,10 +4,17 @@ import contextlib
 import sqlite3
 
 import asyncpg
+import pytest
 
 from kneo_grpc._gen.kneo.v1 import health_pb2
 from tests.faults.service_process import SPEC, ServiceProcess, Site, free_port, taken_port
 from tests.service import create
+
+
+@pytest.fixture
+def postgres_dsn(own_postgres_dsn: str) -> str:
+    """Of the test's own, because the schema is changed."""
+    return own_postgres_dsn
 
 
 async def refusal(service: ServiceProcess) -> str:
