@@ -21,8 +21,8 @@ from kneo_grpc.ports.store import PageRequest
 from kneo_grpc.ports.upkeep import Kept
 from tests.contract.builders import NOW, audit, creation, make_run, new_id, step
 from tests.contract.conftest import Query, open_store
-from tests.contract.waiting import until
 from tests.fakes import CountingIds, FakeClock
+from tests.waiting import until
 
 DAY, LEASE = timedelta(days=1), timedelta(seconds=60)
 ROOT = Path(__file__).parents[2]

@@ -26,8 +26,8 @@ from tests.contract.builders import (
     make_run,
     step,
 )
-from tests.contract.waiting import until
-from tests.postgres import Cluster, cluster
+from tests.postgres import Cluster, cluster, quick_place
+from tests.waiting import until
 
 LOCK = timedelta(milliseconds=400)
 BY_SEQUENCE = PageRequest(sort_by="sequence", limit=1000)
@@ -261,7 +261,7 @@ async def _grown(answered: dict[str, int], before: int) -> bool:
 
 
 async def test_a_server_that_comes_back_is_used_again() -> None:
-    with cluster() as server:
+    with cluster(quick_place()) as server:
         store = PostgresStore(server.dsn(), connect_timeout=timedelta(seconds=2))
         await store.start()
         run = await create(store)
@@ -278,7 +278,7 @@ async def test_a_server_that_comes_back_is_used_again() -> None:
 
 
 async def test_a_server_that_is_down_refuses_the_start_without_telling_the_password() -> None:
-    with cluster() as server:
+    with cluster(quick_place()) as server:
         server.stop()
         store = PostgresStore(server.dsn(password="s3cret"))
         with pytest.raises(StartRefused, match="PostgreSQL does not answer") as refused:
@@ -317,7 +317,10 @@ async def test_commits_that_may_be_lost_refuse_the_start(own_postgres_dsn: str) 
 
 
 async def test_a_server_without_fsync_refuses_the_start() -> None:
-    with cluster(fsync="off") as server, pytest.raises(StartRefused, match="fsync = off"):
+    with (
+        cluster(quick_place(), fsync="off") as server,
+        pytest.raises(StartRefused, match="fsync = off"),
+    ):
         await PostgresStore(server.dsn()).start()
 
 

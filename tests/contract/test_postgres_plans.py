@@ -30,8 +30,8 @@ from tests.contract.builders import (
     make_run,
     step,
 )
-from tests.contract.waiting import until
 from tests.postgres import Cluster
+from tests.waiting import until
 
 
 @pytest.fixture

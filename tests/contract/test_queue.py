@@ -32,7 +32,7 @@ from tests.contract.builders import (
     step,
 )
 from tests.contract.conftest import Query, open_store
-from tests.contract.waiting import until
+from tests.waiting import until
 
 LONG = timedelta(seconds=60)
 BRIEF = timedelta(milliseconds=60)

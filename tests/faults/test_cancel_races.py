@@ -7,10 +7,11 @@ from collections import Counter
 from typing import Any
 
 from kneo_grpc._gen.kneo.v1 import run_pb2
-from tests.faults.service_process import Calls, Site, until
+from tests.faults.service_process import Calls, Site
 from tests.faults.specs import APPOINTMENT, spec_of
 from tests.faults.trail import begun, ended_trail
 from tests.service import create
+from tests.waiting import until
 
 ROUNDS = 100
 GAP_MS = 10

@@ -7,8 +7,9 @@ import pytest
 
 from kneo_grpc._gen.kneo.v1 import human_task_pb2
 from tests.faults.record import check_record
-from tests.faults.service_process import SPEC, STEPS, ServiceProcess, Site, until
+from tests.faults.service_process import SPEC, STEPS, ServiceProcess, Site
 from tests.service import create, data, human_spec
+from tests.waiting import until
 
 
 async def test_a_client_that_cancels_does_not_stop_its_run(site: Site) -> None:

@@ -15,9 +15,10 @@ from kneo_grpc.ports.store import PageRequest, RunFilter
 from tests.faults.lossy_proxy import Lose, lossy_proxy
 from tests.faults.outage import start_again, stop_immediately
 from tests.faults.record import check_record
-from tests.faults.service_process import SPEC, STEPS, Calls, Site, until
+from tests.faults.service_process import SPEC, STEPS, Site
 from tests.postgres import Cluster
 from tests.service import create, failure
+from tests.waiting import until
 
 LIVENESS = health_pb2.GetLivenessRequest()
 READINESS = health_pb2.GetReadinessRequest()
@@ -64,7 +65,7 @@ async def check_outage(site: Site, server: Cluster) -> None:
         await asyncio.to_thread(start_again, server)
         answer = await creating
         assert (answer.run_id, answer.status) == (run_id, "completed")
-        await ready_again(calls)
+        await calls.ready_again()
         assert (await calls.runs.CreateRun(create("after it", spec=SPEC))).status == "completed"
     async with site.reader() as store:
         runs = (await store.list_runs(RunFilter(), ALL)).items
@@ -172,16 +173,6 @@ async def end_sessions(site: Site) -> int:
     )
     await connection.close()
     return len(ended)
-
-
-async def ready_again(calls: Calls) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                assert (await calls.health.GetReadiness(READINESS)).ok
-                return
-            except grpc.aio.AioRpcError:
-                await asyncio.sleep(0.05)
 
 
 def reached(site: Site, lines: int, calls: list[Any]) -> bool:

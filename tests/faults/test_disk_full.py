@@ -15,10 +15,11 @@ import pytest
 
 from kneo_grpc._gen.kneo.v1 import health_pb2, run_pb2
 from tests.faults.record import check_record
-from tests.faults.service_process import STEPS, Calls, ServiceProcess, Site, until
+from tests.faults.service_process import STEPS, Calls, ServiceProcess, Site
 from tests.faults.specs import spec_of
 from tests.faults.trail import check_calm, check_executions
 from tests.service import create, failure
+from tests.waiting import until
 
 SPEC = spec_of(*STEPS)
 SLACK = 160 * 1024

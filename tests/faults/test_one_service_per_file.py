@@ -7,7 +7,8 @@ import asyncpg
 import pytest
 
 from kneo_grpc._gen.kneo.v1 import health_pb2
-from tests.faults.service_process import SPEC, ServiceProcess, Site, free_port, taken_port
+from tests.faults.service_process import SPEC, ServiceProcess, Site, taken_port
+from tests.ports import free_port
 from tests.service import create
 
 

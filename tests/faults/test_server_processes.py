@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 
 from tests.faults.record import check_record
-from tests.faults.service_process import SPEC, STEPS, ServiceProcess, Site, free_port, until
+from tests.faults.service_process import SPEC, STEPS, ServiceProcess, Site
+from tests.ports import free_port
+from tests.waiting import until
 
 SHUTDOWN_SECONDS = 2
 PATIENCE_SECONDS = 60
