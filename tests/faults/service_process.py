@@ -216,6 +216,7 @@ class Site:
     file: Path | None = None
     gates: list[Gate] = field(default_factory=list)
     services: list[ServiceProcess] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         (self.folder / "kneo_fault_code.py").write_text(CODE)
@@ -304,6 +305,17 @@ class Site:
 
         line = await until(found)
         assert line is not None
+        return line
+
+    async def new_ledger_line(self, **wanted: Any) -> dict[str, Any]:
+        """Wait for a line with these values of a run of which this gave none yet."""
+
+        def found() -> dict[str, Any] | None:
+            lines = (line for line in self.ledger() if wanted.items() <= line.items())
+            return next((line for line in lines if line["run"] not in self.seen), None)
+
+        line: dict[str, Any] = await until(found)
+        self.seen.add(line["run"])
         return line
 
     @contextlib.asynccontextmanager

@@ -91,7 +91,7 @@ async def test_a_full_disk_refuses_whole_writes_and_harms_no_run(
     site = sqlite_site
     site.file = disk.folder / "runs.sqlite"
     gate = site.close_gate("two")
-    service = await site.start(WORKER_LEASE_SECONDS="2").ready()
+    service = await site.start(WORKER_LEASE_SECONDS="1").ready()
     async with service.calls() as calls:
         under_way = []
         # Results that are larger than what is left when even a small create is refused.
@@ -105,7 +105,7 @@ async def test_a_full_disk_refuses_whole_writes_and_harms_no_run(
         gate.open()
         await until(lambda: "store unavailable, commit waits" in service.output())
         # Longer than the lease, which cannot be renewed meanwhile.
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(1.5)
         for _ in range(3):
             await refused(calls, SIZES[0])
         run = await calls.runs.GetRun(run_pb2.GetRunRequest(run_id=under_way[0]))

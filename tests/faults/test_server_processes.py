@@ -88,7 +88,7 @@ async def group_on(site: Site) -> AsyncIterator[Group]:
     options = ["service", "serve", "--processes", "2", "--port", str(port)]
     parent = site.launch(
         *("-m", "kneo_grpc", *options),
-        WORKER_LEASE_SECONDS="2",
+        WORKER_LEASE_SECONDS="1",
         SHUTDOWN_TIMEOUT_SECONDS=str(SHUTDOWN_SECONDS),
         REQUEST_LOGS="false",
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.gateway.support_service import RunningService, project, serving
 from tests.ports import free_port
 
