@@ -22,12 +22,13 @@ from kneo_grpc.platform.denials import Denial, Denials
 from kneo_grpc.platform.retention import Retention, RetentionSettings
 from kneo_grpc.platform.sealer import Sealer, SealerSettings
 from kneo_grpc.ports.upkeep import Kept
-from tests.contract.waiting import until
+from tests.api.conftest import in_module_loop
 from tests.fakes import CountingIds, FakeClock
 from tests.service import create, data, failure, function_spec, human_spec, open_service
+from tests.waiting import until
 
 SECRET = "sk-not-a-key-of-anybody"
-FLOOD = 10_000
+FLOOD = 1_000
 
 
 def key(role: str) -> tuple[tuple[str, str], ...]:
@@ -138,6 +139,7 @@ async def test_events_are_sealed_within_two_seconds(service) -> None:
     assert found["head_digest"] == event["digest"]
 
 
+@in_module_loop
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -152,9 +154,9 @@ async def test_events_are_sealed_within_two_seconds(service) -> None:
         ({"event_type": "a\0b"}, "event_type"),
     ],
 )
-async def test_a_wrong_query_is_refused(service, query, field) -> None:
+async def test_a_wrong_query_is_refused(common, query, field) -> None:
     request = ParseDict(query, audit_pb2.ListAuditEventsRequest())
-    _, error = await failure(service.audit.ListAuditEvents(request))
+    _, error = await failure(common.audit.ListAuditEvents(request))
     assert error["http"] == 422
     if field.startswith("created_"):
         assert (error["error"], error["param"]) == ("invalid_timestamp", field)
@@ -163,10 +165,11 @@ async def test_a_wrong_query_is_refused(service, query, field) -> None:
         assert [fault["field"] for fault in error["fields"]] == [field]
 
 
+@in_module_loop
 @pytest.mark.parametrize("token", ["x", "n", "n-1", "n1.5", "t", "t1e3.a", "n" + "9" * 30])
-async def test_a_page_token_of_nobody_is_refused(service, token) -> None:
+async def test_a_page_token_of_nobody_is_refused(common, token) -> None:
     request = audit_pb2.VerifyAuditRequest(page_token=token)
-    _, error = await failure(service.audit.VerifyAudit(request))
+    _, error = await failure(common.audit.VerifyAudit(request))
     assert (error["error"], error["http"]) == ("validation_error", 422)
 
 

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.processes import kneo
 from tests.service import Service, create, data, failure, function_spec
 
 
@@ -27,14 +28,10 @@ async def interrupted(folder, until, *words: str) -> tuple[int | None, str, str]
     return process.returncode, out.decode(), err.decode()
 
 
-async def kneo(folder, *words: str) -> dict:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "kneo_grpc", *words, "--json"),
-        cwd=folder,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    out, _ = await process.communicate()
-    return json.loads(out)
+async def shown(folder, *words: str) -> dict:
+    done = await asyncio.to_thread(kneo, *words, "--json", folder=folder)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 async def test_a_service_is_asked_for_the_run_that_goes_on(service: Service, tmp_path) -> None:
@@ -63,13 +60,13 @@ async def test_here_the_run_is_given_back_to_workers_at_once(tmp_path, code) -> 
         return marker.exists()
 
     status, out, err = await interrupted(tmp_path, begun)
-    (job,) = (await kneo(tmp_path, "queue", "list"))["jobs"]
+    (job,) = (await shown(tmp_path, "queue", "list"))["jobs"]
     assert (status, out) == (130, "")
     first, second, *_ = err.splitlines()
     assert first == "Interrupted."
     assert second.startswith(f"{job['run_id']} has begun, and a worker goes on with it.")
     assert job["state"] == "ready"
-    assert (await kneo(tmp_path, "runs", "get", job["run_id"]))["status"] == "running"
+    assert (await shown(tmp_path, "runs", "get", job["run_id"]))["status"] == "running"
 
 
 @pytest.mark.parametrize("same", [True, False])

@@ -13,6 +13,7 @@ from kneo_grpc.app import loops
 from kneo_grpc.platform import timers
 from kneo_grpc.platform.retention import RetentionSettings
 from kneo_grpc.ports.upkeep import Kept
+from tests.api.conftest import in_module_loop
 from tests.fakes import ShiftedClock
 from tests.service import create, data, failure, function_spec, human_spec, open_service
 
@@ -359,10 +360,11 @@ async def test_retention_removes_ended_runs_only(settings, code, tmp_path) -> No
         assert (await get(opened, waits.run_id)).status == "blocked"
 
 
+@in_module_loop
 @pytest.mark.parametrize("seconds", [0, -1, 31_536_001])
-async def test_a_timeout_out_of_its_bounds_is_refused(service, seconds) -> None:
+async def test_a_timeout_out_of_its_bounds_is_refused(common, seconds) -> None:
     _, error = await failure(
-        service.runs.CreateRun(create(spec=function_spec("note"), timeout_seconds=seconds))
+        common.runs.CreateRun(create(spec=function_spec("note"), timeout_seconds=seconds))
     )
     assert error["fields"][0]["field"] == "timeout_seconds"
 

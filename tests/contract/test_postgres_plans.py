@@ -30,8 +30,14 @@ from tests.contract.builders import (
     make_run,
     step,
 )
-from tests.contract.waiting import until
 from tests.postgres import Cluster
+from tests.waiting import until
+
+
+@pytest.fixture
+def postgres_dsn(own_postgres_dsn: str) -> str:
+    """Whose tables are empty and were never others, for the planner's sake."""
+    return own_postgres_dsn
 
 
 @pytest.fixture
