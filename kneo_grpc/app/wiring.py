@@ -168,7 +168,7 @@ class Platform:
             maintenance=MaintenanceServicer(self.timers, self.retention),
             policies=PolicyServicer(self.policies, limits),
             credentials=CredentialServicer(self.credentials, limits),
-            audit=AuditServicer(self.audit, limits),
+            audit=AuditServicer(self.audit, self.page_tokens, limits),
             meta=MetaServicer(self.metrics if self.settings.metrics else None, __version__),
         )
 

@@ -534,6 +534,12 @@ async def test_the_audit_trail_is_listed_and_verified(platform) -> None:
     (event,) = (await platform.list_audit_events(event_type="run.created", limit=5))["events"]
     assert event["run_id"] == run["run_id"]
     assert (await platform.verify_audit())["valid"] is True
+    second = await platform.run_from_spec(functions("shout"), "hi")
+    first = await platform.list_audit_events(event_type="run.created", limit=1)
+    query = {"event_type": "run.created", "limit": 1, "page_token": first["next_page_token"]}
+    then = await platform.list_audit_events(**query)
+    told = [event["run_id"] for event in first["events"] + then["events"]]
+    assert told == [second["run_id"], run["run_id"]]
 
 
 async def test_a_backup_is_a_database(platform, tmp_path) -> None:
