@@ -251,6 +251,7 @@ def build_platform(
     timers = Timers(
         store=store,
         queue=store,
+        trail=store,
         human_tasks=human_tasks,
         endings=endings,
         legs=legs,
@@ -270,7 +271,7 @@ def build_platform(
         skills=Skills(settings.spec_root),
         legs=legs,
         runs=runs,
-        run_views=RunViews(store, runs, specs),
+        run_views=RunViews(store, runs, specs, base.audit),
         human_tasks=human_tasks,
         feed=feed,
         recovery=recovery,

@@ -102,6 +102,8 @@ async def test_each_act_leaves_an_event_with_its_actor(guarded) -> None:
         "spec_path": None,
         "inline_spec": True,
         "environment": "dev",
+        "metadata": {},
+        "status": "running",
     }
     assert (facts[3]["decision"], facts[3]["has_content"]) == ("edited", True)
     assert SECRET not in json.dumps(found)
