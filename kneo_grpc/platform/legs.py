@@ -12,7 +12,7 @@ from kneo_grpc.domain.change import Change, ExpectAttempt, Outcome
 from kneo_grpc.domain.errors import LeaseLost, QueueFull, StoreUnavailable
 from kneo_grpc.domain.ids import RunId
 from kneo_grpc.domain.plan import Plan
-from kneo_grpc.domain.run import Run, RunStatus
+from kneo_grpc.domain.run import Run, RunStatus, TokenUsage, read_usage
 from kneo_grpc.engine.machine import decide
 from kneo_grpc.engine.messages import (
     Command,
@@ -291,9 +291,7 @@ class Legs:
         way.
         """
         decision = decide(leg.plan, leg.state, event)
-        facts: Mapping[str, Any] = {}
-        if isinstance(event, StepCompleted) and leg.plan.root(leg.state.target).implicit:
-            facts = event.metadata
+        facts = _facts(leg, event) if isinstance(event, StepCompleted) else {}
         change = self._writer.write(
             run=leg.run,
             plan=leg.plan,
@@ -382,6 +380,18 @@ class Legs:
                 uncertain = True
                 logger.warning("store unavailable, commit waits", extra={"run_id": change.run_id})
                 await self._clock.sleep(self._settings.store_retry)
+
+
+def _facts(leg: LegProgress, event: StepCompleted) -> Mapping[str, Any]:
+    """Return what a step adds to the run's result: all that an agent tells where it is the whole
+    run, and the tokens of its models on top of those of the steps before.
+    """
+    facts = event.metadata if leg.plan.root(leg.state.target).implicit else {}
+    usage = read_usage(event.metadata.get("usage"))
+    if usage is None:
+        return facts
+    before = read_usage(leg.run.result.get("usage"))
+    return {**facts, "usage": ((before or TokenUsage()) + usage).facts()}
 
 
 def _moved_on(run: Run | None, attempt: int) -> bool:
