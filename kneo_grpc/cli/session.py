@@ -204,4 +204,4 @@ def in_session(command: Callable[..., None], *, keyed: bool = False) -> Callable
 
 
 in_keyed_session = functools.partial(in_session, keyed=True)
-"""in_session for a command that starts, continues or resumes a run."""
+"""in_session for a command that starts, continues, resumes or cancels a run, or puts a policy."""

@@ -32,8 +32,8 @@ class Client:
     `host:port` speak gRPC. The answers are the same.
     tls_ca: PEM of the authority to trust; None trusts the system's.
     timeout: seconds for one attempt. A call that finds the service out of reach or overloaded is
-    sent again twice; calls that create, continue or resume a run carry the same idempotency
-    key each time.
+    sent again twice; calls that create, continue, resume or cancel a run or put a policy carry the
+    same idempotency key each time.
     Every method raises ServiceError; the constructor raises ValueError on a bad target or key.
     """
 

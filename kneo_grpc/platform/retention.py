@@ -51,6 +51,11 @@ class Retention:
         self._clock = clock
         self._settings = settings
 
+    @property
+    def keeps_all(self) -> bool:
+        """Whether no age is set, so that nothing is ever removed."""
+        return not self._settings.ages
+
     async def run_once(self, caller: Principal | None = None) -> RetentionReport:
         """Remove everything that is too old now, batch by batch, and leave an audit record of it.
 
