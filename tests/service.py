@@ -73,6 +73,10 @@ def slow(text):
     time.sleep(2)
     return text
 
+def second(text):
+    time.sleep(1)
+    return text
+
 def burn(text):
     end = time.monotonic() + 2
     while time.monotonic() < end:

@@ -1,6 +1,17 @@
 """The scenarios by name, in the order in which they are run."""
 
-from bench.scenarios import backlog, door, kill, pause, probes, queued, reads, specs, sync
+from bench.scenarios import (
+    backlog,
+    door,
+    kill,
+    pause,
+    probes,
+    queued,
+    reads,
+    specs,
+    sync,
+    transitions,
+)
 from bench.stage import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
@@ -15,4 +26,5 @@ SCENARIOS: dict[str, Scenario] = {
     "kill": kill.measure,
     "probes": probes.measure,
     "specs": specs.measure,
+    "engine": transitions.measure,
 }

@@ -99,13 +99,19 @@ AgentCommand = CallModel | CallTool | AgentDone
 
 
 def begin(
-    agent: AgentPlan, text: str, skills: Sequence[SkillPlan] = ()
+    agent: AgentPlan,
+    text: str,
+    skills: Sequence[SkillPlan] = (),
+    heard: Sequence[Message] = (),
 ) -> tuple[AgentState, tuple[AgentCommand, ...]]:
-    """Start an agent's step on a user's text. skills: those of the agent, in order."""
+    """Start an agent's step on a user's text. skills: those of the agent, in order; heard: what was
+    said before.
+    """
     prompt = _prompt(agent, skills) if skills else agent.system_prompt
     system = (Message(role="system", content=prompt),) if prompt else ()
     planning = agent.strategy == "plan-act"
-    state = AgentState(messages=(*system, Message(role="user", content=text)), planning=planning)
+    messages = (*system, *heard, Message(role="user", content=text))
+    state = AgentState(messages=messages, planning=planning)
     return state, (_ask(agent, state),)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from kneo_grpc.api.errors import HTTP_STATUS
 from kneo_grpc.domain.principal import ANONYMOUS, Principal
 from kneo_grpc.domain.run import TERMINAL
-from kneo_grpc.platform.runs import CallResult
+from kneo_grpc.platform.launches import CallResult
 
 
 @dataclass(slots=True, kw_only=True)

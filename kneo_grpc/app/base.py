@@ -15,6 +15,7 @@ from kneo_grpc.platform.credentials import Credentials
 from kneo_grpc.platform.decisions import ChangeWriter, Lease
 from kneo_grpc.platform.endings import Endings
 from kneo_grpc.platform.idempotency import Idempotency
+from kneo_grpc.platform.launches import Launches, LaunchSettings
 from kneo_grpc.platform.leg import LegSettings
 from kneo_grpc.platform.legs import Legs
 from kneo_grpc.platform.policies import Policies
@@ -100,6 +101,19 @@ def build_base(
         endings=Endings(store=store, specs=specs, legs=legs, writer=writer),
         idempotency=Idempotency(store, clock),
         audit=Audit(store, clock, ids),
+    )
+
+
+def build_launches(
+    settings: Settings, store: DurableStore, base: Base, *, executes: bool
+) -> Launches:
+    """Build what lets runs begin and go on. executes: in this process, not by workers."""
+    return Launches(
+        store=store,
+        legs=base.legs,
+        idempotency=base.idempotency,
+        clock=base.clock,
+        settings=LaunchSettings(sync_wait=settings.sync_wait, executes=executes),
     )
 
 

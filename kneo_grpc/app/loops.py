@@ -13,7 +13,7 @@ from kneo_grpc.platform.sealer import SealReport
 logger = logging.getLogger("kneo_grpc.app")
 
 WATCH = timedelta(milliseconds=500)
-"""How soon a cancellation by another process is seen."""
+"""How soon a cancellation, or a person's decision, taken by another process is seen."""
 
 TIMERS = timedelta(seconds=1)
 RETENTION = timedelta(hours=1)
@@ -99,6 +99,7 @@ def _watch(platform: Platform) -> Callable[[], Awaitable[object]]:
         driven = platform.legs.driven()
         if not driven:
             return 0
+        platform.legs.poke_asking()
         held = await platform.queue.held_runs(platform.legs.lease.owner)
         return await platform.legs.stop_lost(driven - held)
 

@@ -25,6 +25,7 @@ from kneo_grpc.app.base import (
     DurableStore,
     build_base,
     build_credentials,
+    build_launches,
     build_policies,
     build_sealer,
     build_worker,
@@ -49,7 +50,7 @@ from kneo_grpc.platform.recovery import Recovery
 from kneo_grpc.platform.replay import Replays
 from kneo_grpc.platform.retention import Retention
 from kneo_grpc.platform.run_views import RunViews
-from kneo_grpc.platform.runs import Runs, RunSettings
+from kneo_grpc.platform.runs import Runs
 from kneo_grpc.platform.sealer import Sealer
 from kneo_grpc.platform.skills import Skills
 from kneo_grpc.platform.spec_views import SpecViews
@@ -212,41 +213,39 @@ def build_platform(
     base = build_base(settings, store, clock or SystemClock(), ids or Uuid7Source(), models)
     clock, ids, specs, legs = base.clock, base.ids, base.specs, base.legs
     writer, endings, idempotency = base.writer, base.endings, base.idempotency
+    launches = build_launches(settings, store, base, executes=executes)
     runs = Runs(
         store=store,
         specs=specs,
         legs=legs,
+        launches=launches,
         endings=endings,
         writer=writer,
         idempotency=idempotency,
         audit=base.audit,
         clock=clock,
         ids=ids,
-        settings=RunSettings(
-            sync_wait=settings.sync_wait,
-            executes=executes,
-            queue_depth_max=settings.queue_depth_max,
-        ),
+        queue_depth_max=settings.queue_depth_max,
     )
     human_tasks = HumanTasks(
         store=store,
         specs=specs,
         runs=runs,
         legs=legs,
+        launches=launches,
         writer=writer,
         idempotency=idempotency,
         clock=clock,
         ids=ids,
-        executes=executes,
     )
     recovery = Recovery(
         store=store,
         runs=runs,
         specs=specs,
         legs=legs,
+        launches=launches,
         writer=writer,
         idempotency=idempotency,
-        executes=executes,
     )
     timers = Timers(
         store=store,

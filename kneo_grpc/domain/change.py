@@ -50,16 +50,18 @@ class StoredPlan:
 
 class JobKind(enum.StrEnum):
     """run: execute the run; dead: a dead-lettered run, kept for a person to put back and never due;
-    the others fall due later and are the workers' to perform.
+    the others fall due later and are the workers' to perform. answer: a decision on a human task
+    that came while the run was busy elsewhere, to be handed to it.
     """
 
     RUN = "run"
     DEAD = "dead"
     DEADLINE = "deadline"
     HUMAN_EXPIRY = "human_expiry"
+    ANSWER = "answer"
 
 
-TIMED = frozenset({JobKind.DEADLINE, JobKind.HUMAN_EXPIRY})
+TIMED = frozenset({JobKind.DEADLINE, JobKind.HUMAN_EXPIRY, JobKind.ANSWER})
 """What the timers perform."""
 
 
@@ -133,14 +135,15 @@ class Change:
     in the order of the tuples
     below, continuing from what the row holds; a run's immutable columns (source, input, plan) are
     written with ExpectNew only.
-    A Change with checkpoints is also fenced on run.checkpoint_sequence: the row must still hold
-    that number, else `fence_lost`. So nothing is written twice when a commit's reply was lost.
+    A Change is also fenced on run.checkpoint_sequence: the row must still hold that number, else
+    `fence_lost`. So nothing is written twice when a commit's reply was lost, and no column goes
+    back to what it was before a step that was committed meanwhile.
     base_state: the engine state that `checkpoints[0].state` follows on, as data; {} before the
     first.
     restate: pending tasks as they shall be from now on (request and deadline); one that is not
     pending any more fails the whole Change with `task_settled`.
     close_tasks: ends every pending human task of the run with this status, beside those in
-    `settle`.
+    `settle`; drop_tasks: ends these as cancelled where they are still pending.
     clear_jobs: removes all jobs of these kinds before `jobs` are added.
     complete: (principal, scope, key, response) whose idempotency record ends with this Change.
     """
@@ -155,6 +158,7 @@ class Change:
     restate: tuple[HumanTask, ...] = ()
     settle: tuple[TaskSettlement, ...] = ()
     close_tasks: HumanTaskStatus | None = None
+    drop_tasks: tuple[ContinuationId, ...] = ()
     clear_jobs: frozenset[JobKind] = frozenset()
     jobs: tuple[Job, ...] = ()
     audit: tuple[AuditRecord, ...] = ()

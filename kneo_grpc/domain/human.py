@@ -51,7 +51,8 @@ class HumanRequest:
     """A question to a person.
 
     timeout_seconds: seconds from the pause to the deadline; None waits for ever.
-    requested_by: id of the step that asks.
+    requested_by: id of the step that asks. default_on_timeout: when the time is up, the default
+    option is the answer.
     """
 
     id: HumanRequestId
@@ -65,12 +66,26 @@ class HumanRequest:
     assignee: str | None = None
     timeout_seconds: int | None = None
     on_timeout: OnTimeout = OnTimeout.FAIL
+    default_on_timeout: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HumanDecision:
+    """An answer to a request. content: free text; selected_option: one of the request's options."""
+
+    request_id: HumanRequestId
+    decision: Decision
+    content: str | None = None
+    selected_option: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HumanTask:
-    """A request that waits in the store, addressed by its continuation id."""
+    """A request that waits in the store, addressed by its continuation id. decision: of a task that
+    was decided.
+    """
 
     id: ContinuationId
     run_id: RunId
@@ -83,14 +98,4 @@ class HumanTask:
     status: HumanTaskStatus = HumanTaskStatus.PENDING
     created_at: datetime
     expires_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HumanDecision:
-    """An answer to a request. content: free text; selected_option: one of the request's options."""
-
-    request_id: HumanRequestId
-    decision: Decision
-    content: str | None = None
-    selected_option: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    decision: HumanDecision | None = None

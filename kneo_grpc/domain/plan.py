@@ -7,7 +7,7 @@ import dataclasses
 import enum
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
@@ -27,6 +27,10 @@ _LATER = {"later": True}
 
 ROOT = ""
 """Key of the root agent in Plan.agents and of the root workflow in Plan.workflows."""
+
+
+SELECTOR = "#selector"
+"""Id of the step by which an agent chooses the next participant; no name of a spec has a #."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +115,56 @@ class WorkflowPlan:
 
     @cached_property
     def _by_id(self) -> Mapping[str, StepPlan]:
-        return {step.id: step for step in self.steps}
+        steps = {step.id: step for step in self.steps}
+        if self.selector_ref is not None:
+            steps[SELECTOR] = StepPlan(id=SELECTOR, kind="agent", ref=self.selector_ref)
+        return steps
+
+    @cached_property
+    def onward(self) -> Mapping[str, tuple[EdgePlan, ...]]:
+        """The edges by the node that they leave, in order of declaration."""
+        leaving: dict[str, tuple[EdgePlan, ...]] = {}
+        for edge in self.edges:
+            leaving[edge.source] = (*leaving.get(edge.source, ()), edge)
+        return leaving
+
+    @cached_property
+    def asked_variables(self) -> frozenset[str]:
+        """The variables that conditions of the workflow look at."""
+        found: set[str] = set()
+        todo = [edge.condition for edge in self.edges if edge.condition]
+        todo += [self.stop] if self.stop else []
+        while todo:
+            condition = todo.pop()
+            todo += condition.conditions
+            if condition.type == "variable_equals" and condition.key:
+                found.add(condition.key)
+        return frozenset(found)
+
+    def leading_to(self, step_id: str) -> frozenset[str]:
+        """Return the nodes from which a branch may come to this one, in any number of steps."""
+        found = self._leading_to.get(step_id)
+        if found is None:
+            before: dict[str, set[str]] = {}
+            for source, target in self._ways():
+                before.setdefault(target, set()).add(source)
+            seen: set[str] = set()
+            todo = [step_id]
+            while todo:
+                fresh = before.get(todo.pop(), set()) - seen
+                seen |= fresh
+                todo += fresh
+            found = self._leading_to[step_id] = frozenset(seen)
+        return found
+
+    @cached_property
+    def _leading_to(self) -> dict[str, frozenset[str]]:
+        return {}
+
+    def _ways(self) -> Iterator[tuple[str, str]]:
+        """Yield every way from node to node. A fallback works in the place of its node."""
+        yield from ((edge.source, edge.target) for edge in self.edges)
+        yield from ((step.id, step.goto_ref) for step in self.steps if step.goto_ref)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

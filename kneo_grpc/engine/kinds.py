@@ -1,40 +1,31 @@
-"""What a workflow kind decides: which steps start, and when the workflow is over."""
+"""The workflow kinds: which steps start, and when the workflow is over. One module each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import ModuleType
 from typing import Protocol
 
 from kneo_grpc.domain.plan import StepPlan, WorkflowPlan
-from kneo_grpc.engine import sequential
-from kneo_grpc.engine.move import Move
+from kneo_grpc.engine import concurrent, graph, group_chat, handoff, sequential
+from kneo_grpc.engine.move import Ended, Move
 from kneo_grpc.engine.state import Frame
 
 
 class Kind(Protocol):
-    """One module per workflow kind has these two functions."""
+    """What a module of a workflow kind has."""
 
     def begin(self, workflow: WorkflowPlan, frame: Frame) -> Move:
         """The workflow was opened with frame.text."""
 
-    def proceed(self, workflow: WorkflowPlan, frame: Frame, step: StepPlan, output: str) -> Move:
-        """A step of the workflow ended with output."""
+    def proceed(self, workflow: WorkflowPlan, frame: Frame, ended: Ended) -> Move:
+        """A step of the workflow ended."""
+
+    def divert(self, workflow: WorkflowPlan, frame: Frame, ended: Ended, target: StepPlan) -> Move:
+        """A step of the workflow ended, and another one than the next shall follow."""
 
 
-@dataclass(frozen=True, slots=True)
-class _ModuleKind:
-    module: ModuleType
-
-    def begin(self, workflow: WorkflowPlan, frame: Frame) -> Move:
-        move = self.module.begin(workflow, frame)
-        assert isinstance(move, Move)
-        return move
-
-    def proceed(self, workflow: WorkflowPlan, frame: Frame, step: StepPlan, output: str) -> Move:
-        move = self.module.proceed(workflow, frame, step, output)
-        assert isinstance(move, Move)
-        return move
-
-
-KINDS: Mapping[str, Kind] = {"sequential": _ModuleKind(sequential)}
-"""The kinds that this release executes; the compiler refuses the others."""
+KINDS: Mapping[str, Kind] = {
+    "sequential": sequential,
+    "graph": graph,
+    "concurrent": concurrent,
+    "handoff": handoff,
+    "group-chat": group_chat,
+}

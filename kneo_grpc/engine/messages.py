@@ -7,7 +7,7 @@ from typing import Any
 from kneo_grpc.domain.human import Decision as HumanChoice
 from kneo_grpc.domain.plan import StepPlan
 from kneo_grpc.domain.run import RunStatus
-from kneo_grpc.engine.state import State
+from kneo_grpc.engine.state import Said, State
 
 
 class EventRefused(ValueError):
@@ -18,10 +18,13 @@ class EventRefused(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """One trace event. fields: the contract's further fields, such as agent_name or metadata."""
+    """One trace event. fields: the contract's further fields, such as agent_name or metadata.
+    path: of the step that it is about, "" for the run; it gives the event its span.
+    """
 
     type: str
     fields: Mapping[str, Any] = field(default_factory=dict)
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +85,33 @@ class Continued:
     """A failed run shall go on with the step that failed."""
 
 
-Event = Continued | Started | StepCompleted | StepFailed | RetryDue | HumanAnswered | Ended
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forked:
+    """A new run shall go on where another one stood; the state given is that one's. source_id,
+    sequence: the other run and its checkpoint. text: what the open steps are given instead, None
+    for what they were given.
+    """
+
+    source_id: str
+    sequence: int
+    text: str | None = None
+
+
+Event = Continued | Forked | Started | StepCompleted | StepFailed | RetryDue | HumanAnswered | Ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStep:
-    """Execute a step's code and report StepCompleted or StepFailed."""
+    """Execute a step's code and report StepCompleted or StepFailed. said: the conversation that
+    an agent hears, without `text` where that is its last turn.
+    """
 
     path: str
     step: StepPlan
     text: str
     attempt: int
     iteration: int
+    said: tuple[Said, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,29 +2,33 @@
 
 from kneo_grpc.domain.data import evolve
 from kneo_grpc.domain.plan import StepPlan, WorkflowPlan
-from kneo_grpc.engine.move import Move
+from kneo_grpc.engine.move import Ended, Move, Start
 from kneo_grpc.engine.state import Frame
 
 
 def begin(workflow: WorkflowPlan, frame: Frame) -> Move:
     """Start the first enabled step."""
-    return _next(workflow, frame)
+    return _next(workflow, frame, 0, frame.text)
 
 
-def proceed(workflow: WorkflowPlan, frame: Frame, step: StepPlan, output: str) -> Move:
+def proceed(workflow: WorkflowPlan, frame: Frame, ended: Ended) -> Move:
     """Hand the output on to the next enabled step; after the last it is the workflow's."""
-    ended = evolve(
-        frame, text=output, visited=(*frame.visited, step.id), position=frame.position + 1
-    )
-    return _next(workflow, ended)
+    frame = evolve(frame, visited=(*frame.visited, ended.step.id))
+    return _next(workflow, frame, frame.position + 1, ended.output)
 
 
-def _next(workflow: WorkflowPlan, frame: Frame) -> Move:
-    position = frame.position
-    while position < len(workflow.steps) and not workflow.steps[position].enabled:
+def divert(workflow: WorkflowPlan, frame: Frame, ended: Ended, target: StepPlan) -> Move:
+    """Go on with the target instead of the next step."""
+    frame = evolve(frame, visited=(*frame.visited, ended.step.id))
+    return _next(workflow, frame, workflow.steps.index(target), ended.output)
+
+
+def _next(workflow: WorkflowPlan, frame: Frame, position: int, text: str) -> Move:
+    steps = workflow.steps
+    while position < len(steps) and not steps[position].enabled:
         position += 1
     if position != frame.position:
         frame = evolve(frame, position=position)
-    if position == len(workflow.steps):
-        return Move(frame=frame, output=frame.text)
-    return Move(frame=frame, starts=((workflow.steps[position], frame.text),))
+    if position == len(steps):
+        return Move(frame=frame, output=text)
+    return Move(frame=frame, starts=(Start(steps[position], text),))

@@ -1,6 +1,6 @@
 """The engine's state: plain data, so that it survives any crash.
 
-`to_data(state)` is what checkpoints hold; `read_state` builds it again.
+`write_state(state)` is what checkpoints hold; `read_state` builds it again.
 """
 
 from collections.abc import Mapping
@@ -10,16 +10,41 @@ from typing import Any
 from kneo_grpc.domain.data import from_data, to_data
 from kneo_grpc.domain.run import RunError, RunStatus
 
-STATE_FORMAT = 1
+STATE_FORMAT = 2
 """A release reads states of its own format and of the one before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """The text of a branch that waits at a node where branches meet, or that has ended.
+
+    at: id of the node, "" for the end; branch: see ActiveStep.
+    """
+
+    at: str
+    branch: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A turn of a conversation. role: user, assistant or system; name: who spoke, a step's id."""
+
+    role: str
+    text: str
+    name: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: it is copied by evolve
 class Frame:
-    """A workflow that is open. text: what the next step is given; position: index of that step.
+    """A workflow that is open. text: what the workflow was given.
 
-    workflow: key into Plan.workflows, "" for the root. iterations: how often each step was started.
-    branch_outputs: outputs of participants that ended, for kinds that collect them.
+    workflow: key into Plan.workflows, "" for the root. position: index of the step of a sequence,
+    number of turns taken where participants take turns.
+    iterations: how often each step was started; visited: those that ended, in that order.
+    outputs: of the participants of a concurrent workflow that ended. arrivals: of a graph, in the
+    order in which they came. handed: what the next participant is given while an agent chooses it.
+    said: the conversation. variables: outputs that conditions ask for, by step.
     """
 
     workflow: str
@@ -27,7 +52,11 @@ class Frame:
     position: int = 0
     visited: tuple[str, ...] = ()
     iterations: Mapping[str, int] = field(default_factory=dict)
-    branch_outputs: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    arrivals: tuple[Arrival, ...] = ()
+    handed: str = ""
+    said: tuple[Said, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: it is copied by evolve
@@ -35,10 +64,12 @@ class ActiveStep:
     """A step that was started and has not ended.
 
     phase: running (somebody executes it), human (waits for a person), retry (waits for its next
-    attempt) or nested
-    (waits for the workflow that it opened). attempt: 1-based, within this iteration.
+    attempt) or nested (waits for the workflow that it opened). attempt: 1-based, within this
+    iteration.
     retries_from: the attempt from which the step's retries are counted; a continue starts anew.
     executes: id of the step whose code runs; the fallback's id where a fallback took the place.
+    branch: of a graph, the numbers of the edges by which it parted from others, such as 0.2.
+    started_at: when this attempt began, in seconds since 1970; 0 where nobody said.
     """
 
     frame: str
@@ -49,6 +80,8 @@ class ActiveStep:
     attempt: int = 1
     retries_from: int = 1
     iteration: int = 1
+    branch: str = ""
+    started_at: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: it is copied by evolve
@@ -57,6 +90,7 @@ class State:
 
     frames, active: by step path, "" for the root frame; a nested workflow's frame has the path of
     its step. interrupted: what was active when the run failed; a continue goes on from there.
+    root_kind: of the root workflow, "" before the start and where an agent is executed alone.
     """
 
     format: int = STATE_FORMAT
@@ -66,12 +100,23 @@ class State:
     frames: Mapping[str, Frame] = field(default_factory=dict)
     active: Mapping[str, ActiveStep] = field(default_factory=dict)
     interrupted: Mapping[str, ActiveStep] = field(default_factory=dict)
-    visited_steps: tuple[str, ...] = ()
-    visited_nodes: tuple[str, ...] = ()
     failed_step: str | None = None
     failed_input: str | None = None
     output: str | None = None
     error: RunError | None = None
+    root_kind: str = ""
+
+    @property
+    def visited_steps(self) -> tuple[str, ...]:
+        """The steps of the root workflow that ended, in that order; of a graph none."""
+        if self.root_kind in ("", "graph") or not self.frames:
+            return ()
+        return self.frames[""].visited
+
+    @property
+    def visited_nodes(self) -> tuple[str, ...]:
+        """The nodes of the root graph that ended, in that order."""
+        return self.frames[""].visited if self.root_kind == "graph" and self.frames else ()
 
 
 _TABLES = frozenset({"frames", "active", "interrupted"})
@@ -103,7 +148,9 @@ def write_state(
         if name in _TABLES:
             old = data[name]
             data[name] = {
-                path: old[path] if item is before.get(path) else to_data(item)
+                path: old[path]
+                if item is (past := before.get(path))
+                else _written(item, past, old.get(path))
                 for path, item in value.items()
             }
         else:
@@ -111,9 +158,39 @@ def write_state(
     return data
 
 
+def _written(
+    item: Frame | ActiveStep, before: Frame | ActiveStep | None, data: Any
+) -> dict[str, Any]:
+    """Return a frame or step as data; a field that stayed as it was is the same object."""
+    if before is None:
+        written = to_data(item)
+        assert isinstance(written, dict)
+        return written
+    earlier = before.__dict__
+    return {
+        name: data[name] if value is earlier[name] else to_data(value)
+        for name, value in item.__dict__.items()
+    }
+
+
 def read_state(data: Mapping[str, Any]) -> State:
     """Read what write_state gave. Raises ValueError on a format that this release does not know."""
-    if data.get("format") != STATE_FORMAT:
-        found = data.get("format")
-        raise ValueError(f"state format {found} is unknown; this release reads {STATE_FORMAT}")
+    found = data.get("format")
+    if found == STATE_FORMAT - 1:
+        data = _upgraded(data)
+    elif found != STATE_FORMAT:
+        known = f"{STATE_FORMAT} and {STATE_FORMAT - 1}"
+        raise ValueError(f"state format {found} is unknown; this release reads {known}")
     return from_data(State, data)
+
+
+def _upgraded(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a state of format 1, which knew sequences only, as one of format 2."""
+    left_out = ("visited_steps", "visited_nodes")
+    state = {name: value for name, value in data.items() if name not in left_out}
+    state["frames"] = {
+        path: {name: value for name, value in frame.items() if name != "branch_outputs"}
+        for path, frame in data.get("frames", {}).items()
+    }
+    known = data.get("visited_steps") or data.get("target") == "workflow"
+    return {**state, "format": STATE_FORMAT, "root_kind": "sequential" if known else ""}

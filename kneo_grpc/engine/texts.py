@@ -1,7 +1,10 @@
 """Texts that the engine makes."""
 
+from collections.abc import Sequence
+
 from kneo_grpc.domain.human import Decision as HumanChoice
 from kneo_grpc.engine.messages import HumanAnswered
+from kneo_grpc.engine.state import Said
 
 PREVIEW_CHARS = 500
 WORD_CHARS_MAX = 128
@@ -21,6 +24,32 @@ def preview(text: str) -> str:
         if last and len(last[0]) <= WORD_CHARS_MAX:
             kept = head + kept[len(head) : len(kept) - len(last[0])]
     return kept + "… (truncated)"
+
+
+def merged(rule: str, texts: Sequence[str]) -> str:
+    """Return the texts of branches as one. rule: all, a blank line between them; or last."""
+    if rule == "last":
+        return texts[-1] if texts else ""
+    return "\n\n".join(texts)
+
+
+def chosen_word(answer: str) -> str:
+    """Return whom an agent that chooses means: its last line that says something, without marks
+    around it.
+    """
+    lines = [line.strip() for line in answer.splitlines() if line.strip()]
+    return lines[-1].strip("`*\"'. ") if lines else ""
+
+
+def selector_text(names: Sequence[str], said: Sequence[Said], text: str) -> str:
+    """Return what an agent is asked that chooses who comes next."""
+    talk = "\n".join(f"{item.name or item.role}: {item.text}" for item in said) or text
+    return (
+        "Choose who works next.\n"
+        f"Participants: {', '.join(names)}\n"
+        "Answer with one name of these alone, or with DONE when the work is done.\n\n"
+        f"{talk}"
+    )
 
 
 def answer_text(event: HumanAnswered, given: str) -> str:

@@ -1,10 +1,13 @@
 """A decision in the making."""
 
+from collections.abc import Mapping
+
 from kneo_grpc.domain.data import evolve
-from kneo_grpc.domain.plan import Plan, StepPlan, WorkflowPlan
+from kneo_grpc.domain.plan import SELECTOR, Plan, StepPlan, WorkflowPlan
 from kneo_grpc.domain.run import RunStatus
 from kneo_grpc.engine.messages import Command, Decision, EventRefused, Mark, Note, RunStep
 from kneo_grpc.engine.state import ActiveStep, Frame, State
+from kneo_grpc.engine.texts import selector_text
 
 
 class Turn:
@@ -13,9 +16,11 @@ class Turn:
     The first change makes the copy; further ones go into it, as long as nobody else holds it.
     """
 
-    def __init__(self, plan: Plan, state: State) -> None:
+    def __init__(self, plan: Plan, state: State, now: float) -> None:
         self.plan = plan
+        self.before = state
         self.state = state
+        self.now = now
         self._own = False
         self.commands: list[Command] = []
         self.marks: list[Mark] = []
@@ -23,8 +28,9 @@ class Turn:
 
     def decision(self) -> Decision:
         """Close the turn: a run in which nothing can proceed without a person is blocked."""
-        if self.state.status is RunStatus.RUNNING:
-            phases = [active.phase for active in self.state.active.values()]
+        state = self.state
+        if state.status is RunStatus.RUNNING:
+            phases = {active.phase for active in state.active.values()}
             if "human" in phases and "running" not in phases and "retry" not in phases:
                 self.change(status=RunStatus.BLOCKED)
         # The last checkpoint of a decision is what a process that takes over starts from, so it
@@ -34,10 +40,19 @@ class Turn:
             self.marks[-1] = evolve(self.marks[-1], state=self.state)
         return Decision(
             state=self.held_state(),
-            commands=tuple(self.commands),
+            commands=self._standing(),
             marks=tuple(self.marks),
             notes=tuple(self.notes),
         )
+
+    def _standing(self) -> tuple[Command, ...]:
+        """Return the commands whose steps are still there: one that began may have been dropped in
+        the same turn.
+        """
+        if len(self.commands) < 2:
+            return tuple(self.commands)
+        active = self.state.active
+        return tuple(command for command in self.commands if command.path in active)
 
     def change(self, **fields: object) -> None:
         """Change fields of the state."""
@@ -74,12 +89,24 @@ class Turn:
 
     def run_command(self, path: str, active: ActiveStep) -> RunStep:
         """Return the command that executes a step's code."""
+        frame = self.state.frames[active.frame]
+        workflow = self.workflow(frame.workflow)
+        step = workflow.step(active.executes)
+        text, said = active.text, frame.said
+        if step.id == SELECTOR:
+            names = [participant.id for participant in workflow.steps if participant.enabled]
+            text, said = selector_text(names, said, frame.handed), ()
+        elif step.kind != "agent":
+            said = ()
+        elif said and said[-1].text == text:
+            said = said[:-1]
         return RunStep(
             path=path,
-            step=self.step_of(active, active.executes),
-            text=active.text,
+            step=step,
+            text=text,
             attempt=active.attempt,
             iteration=active.iteration,
+            said=said,
         )
 
     def put_frame(self, path: str, frame: Frame) -> None:
@@ -97,6 +124,25 @@ class Turn:
         }
         self.change(frames=frames)
 
+    def drop_inside(self, path: str) -> None:
+        """End a step, and every step and frame inside it."""
+        inner = f"{path}/"
+        self.drop_frame(path)
+        self.change(
+            active={
+                key: active
+                for key, active in self.state.active.items()
+                if key != path and not key.startswith(inner)
+            }
+        )
+
+    def others(self, frame_path: str) -> Mapping[str, ActiveStep]:
+        """Return the steps of a frame that are under way, by path."""
+        active = self.state.active
+        if not active:
+            return {}
+        return {path: step for path, step in active.items() if step.frame == frame_path}
+
     def put_active(self, path: str, active: ActiveStep) -> None:
         """Begin or change an active step."""
         self.change(active={**self.state.active, path: active})
@@ -107,17 +153,18 @@ class Turn:
         rest.pop(path, None)
         self.change(active=rest)
 
-    def note(self, kind: str, **fields: object) -> None:
-        """Tell a trace event."""
-        self.notes.append(Note(type=kind, fields=fields))
+    def note(self, kind: str, path: str = "", /, **fields: object) -> None:
+        """Tell a trace event. path: of the step that it is about."""
+        self.notes.append(Note(type=kind, fields=fields, path=path))
 
-    def note_agent(self, kind: str, active: ActiveStep, **fields: object) -> None:
+    def note_agent(self, path: str, active: ActiveStep, kind: str, **fields: object) -> None:
         """Add an agent's own event; other kinds of step have none."""
         step = self.step_of(active, active.executes)
         if step.kind == "agent":
             agent = self.plan.agents[step.ref]
             self.note(
                 kind,
+                path,
                 agent_name=agent.name,
                 step_id=active.step_id,
                 runtime_mode=agent.runtime_mode,
@@ -133,15 +180,17 @@ class Turn:
         workflow: WorkflowPlan,
         step: ActiveStep | None = None,
         path: str | None = None,
-        metadata: dict[str, object] | None = None,
+        metadata: Mapping[str, object] | None = None,
     ) -> None:
         """Write a checkpoint of the present state."""
+        node = step is not None and workflow.kind == "graph"
         self.marks.append(
             Mark(
                 type=kind,
                 state=self.held_state(),
                 workflow_name=None if workflow.implicit else workflow.name,
-                step_id=step.step_id if step else None,
+                step_id=step.step_id if step and not node else None,
+                node_id=step.step_id if step and node else None,
                 iteration=step.iteration if step else 1,
                 path=path,
                 metadata=metadata or {},

@@ -5,8 +5,10 @@ from typing import Any
 
 from kneo_grpc.domain.change import Change, IdempotencyRecord, Job, JobKind, Outcome, OutcomeKind
 from kneo_grpc.domain.data import evolve, to_data
+from kneo_grpc.domain.human import HumanDecision, HumanTask
 from kneo_grpc.domain.run import Run, RunStatus
-from kneo_grpc.ports.store import Store
+from kneo_grpc.engine.messages import HumanAnswered
+from kneo_grpc.ports.store import PageRequest, Store
 
 Key = tuple[str, str, str]
 """An idempotency key: principal, scope, key."""
@@ -63,9 +65,20 @@ def with_key(
     return evolve(change, idempotency=replace(named, response=response_of(change))), None
 
 
+def answer_event(task: HumanTask, answer: HumanDecision) -> HumanAnswered:
+    """Return what the engine is told of a decision on a task."""
+    return HumanAnswered(
+        path=task.step_path,
+        continuation_id=task.id,
+        decision=answer.decision,
+        content=answer.content,
+        selected_option=answer.selected_option,
+    )
+
+
 async def find_landed(store: Store, change: Change) -> Outcome | None:
-    """Return the outcome of a Change whose reply was lost if it landed, as long as nothing else
-    has happened to the run since.
+    """Return the outcome of a Change with checkpoints whose reply was lost if it landed, as long as
+    nothing else has happened to the run since.
     """
     stored = await store.load_run(change.run_id)
     sequence = change.run.checkpoint_sequence + len(change.checkpoints)
@@ -74,6 +87,11 @@ async def find_landed(store: Store, change: Change) -> Outcome | None:
         or stored.attempt != change.run.attempt
         or stored.checkpoint_sequence != sequence
     ):
+        return None
+    # Another process's Change may have made the same numbers: two decide one task.
+    last = PageRequest(limit=1, sort_by="sequence", descending=True)
+    found = (await store.list_checkpoints(change.run_id, None, last)).items
+    if not found or found[0].id != change.checkpoints[-1].id:
         return None
     return Outcome(
         kind=OutcomeKind.APPLIED,

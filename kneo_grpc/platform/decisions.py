@@ -15,7 +15,7 @@ from kneo_grpc.domain.ids import (
     HumanRequestId,
     StepPath,
 )
-from kneo_grpc.domain.plan import Plan
+from kneo_grpc.domain.plan import Plan, WorkflowPlan
 from kneo_grpc.domain.run import (
     TERMINAL,
     Checkpoint,
@@ -105,6 +105,7 @@ class ChangeWriter:
             base_state=base,
             checkpoints=tuple(self._checkpoints(decision.marks, before, base, asked, now)),
             open_tasks=tuple(tasks),
+            drop_tasks=dropped_tasks(run, after, decision),
             clear_jobs=frozenset(JobKind) if ended else frozenset({JobKind.RUN} if idle else ()),
             jobs=tuple(jobs),
         )
@@ -127,6 +128,7 @@ class ChangeWriter:
                 assignee=human.assignee,
                 timeout_seconds=human.timeout_seconds or None,
                 on_timeout=human.on_timeout,
+                default_on_timeout=human.default_on_timeout,
             )
             wait = timedelta(seconds=request.timeout_seconds or 0)
             tasks.append(
@@ -207,12 +209,14 @@ class ChangeWriter:
         )
         known = (*run.pending, *opened)
         pending = tuple(item for item in known if item.step_path in waiting)
-        first = next(iter(state.active.values()), None)
+        first = next((active for active in state.active.values() if not active.frame), None)
+        graph = state.root_kind == "graph"
         return evolve(
             run,
             status=state.status,
             output_text=state.output,
-            current_step_id=first.step_id if first else None,
+            current_step_id=None if first is None or graph else first.step_id,
+            current_node_id=first.step_id if first and graph else None,
             visited_steps=state.visited_steps,
             visited_nodes=state.visited_nodes,
             pending=pending,
@@ -222,6 +226,21 @@ class ChangeWriter:
             started_at=run.started_at or now,
             completed_at=now if state.status in TERMINAL else None,
         )
+
+
+def dropped_tasks(before: Run, after: Run, decision: Decision) -> tuple[ContinuationId, ...]:
+    """Return the tasks that nobody needs an answer to any more; the answered ones are no longer
+    pending, so to end them changes nothing.
+    """
+    if not before.pending:
+        return ()
+    still = {item.continuation_id for item in after.pending}
+    answered = {mark.path for mark in decision.marks if mark.type == "human_resume"}
+    return tuple(
+        item.continuation_id
+        for item in before.pending
+        if item.continuation_id not in still and item.step_path not in answered
+    )
 
 
 def state_after(run: Run, loaded: LoadedState) -> State:
@@ -252,10 +271,11 @@ def _result(
     result = {**kept, **facts}
     root = plan.root(state.target)
     if not root.implicit:
-        visited = list(state.visited_steps)
-        result["workflow"] = {"name": root.name, "type": root.kind, "visited_steps": visited}
+        result["workflow"] = _workflow_facts(root, state)
         result["workflow_type"] = root.kind
-        result["workflow_steps"] = visited
+        result["workflow_steps"] = result["workflow"].get("visited_steps", [])
+        if root.asked_variables and state.frames:
+            result["variables"] = dict(state.frames[""].variables)
         if root.description:
             result["workflow_description"] = root.description
     if pending:
@@ -265,3 +285,19 @@ def _result(
         result["human_intervention_required"] = True
         result["continuation_id"] = pending[0].continuation_id
     return result
+
+
+def _workflow_facts(root: WorkflowPlan, state: State) -> dict[str, Any]:
+    """Return the contract's `workflow` of a result."""
+    facts: dict[str, Any] = {"name": root.name, "type": root.kind}
+    if root.kind != "graph":
+        facts["visited_steps"] = list(state.visited_steps)
+    else:
+        facts["visited_nodes"] = list(state.visited_nodes)
+        if state.status is RunStatus.COMPLETED:
+            facts["termination"] = "no_matching_edge"
+        elif state.error is not None and state.error.type == "max_iterations":
+            facts["termination"] = "max_steps"
+    if root.kind == "group-chat":
+        facts["rounds"] = root.rounds
+    return facts

@@ -13,6 +13,7 @@ from kneo_grpc.domain.change import (
     Job,
     JobKind,
     OutcomeKind,
+    TaskSettlement,
 )
 from kneo_grpc.domain.errors import NotFound, ResourceLocked
 from kneo_grpc.domain.human import HumanTaskStatus
@@ -36,7 +37,8 @@ class Ending:
     status_fact: under which name the record tells what the run was before.
 
     dead: keep the run among the dead letters, for a person to put back.
-    tasks: what becomes of its waiting human tasks; only_from: leave runs of other statuses alone.
+    tasks: what becomes of its waiting human tasks. settle: the task because of which it ends; where
+    that is settled otherwise meanwhile the run is left alone.
     key: of the call, whose answer is stored with the ending.
     """
 
@@ -49,7 +51,7 @@ class Ending:
     facts: Mapping[str, Any] = field(default_factory=dict)
     status_fact: str = "status_before"
     tasks: HumanTaskStatus = HumanTaskStatus.CANCELLED
-    only_from: frozenset[RunStatus] | None = None
+    settle: TaskSettlement | None = None
     dead: bool = False
     key: IdempotencyRecord | None = None
 
@@ -65,18 +67,16 @@ class Endings:
 
     async def end(self, run_id: RunId, ending: Ending) -> tuple[Run, bool]:
         """End a run; return it and whether it was this call that ended it: another may have ended
-        it, or have used the key. Raises NotFound.
+        it, have used the key, or have settled the task. Raises NotFound.
         """
         for _ in range(TRIES):
             run = await self._store.load_run(run_id)
             if run is None:
                 raise NotFound(f"there is no run {run_id[:80]}")
-            if run.status in TERMINAL or (
-                ending.only_from is not None and run.status not in ending.only_from
-            ):
+            if run.status in TERMINAL:
                 return run, False
             ended, kind = await self._try(run, ending)
-            if kind is OutcomeKind.EXISTS:
+            if kind in (OutcomeKind.EXISTS, OutcomeKind.TASK_SETTLED):
                 return run, False
             if kind is OutcomeKind.APPLIED:
                 self._legs.interrupt(run_id)
@@ -108,8 +108,15 @@ class Endings:
             created_at=self._writer.clock.now(),
         )
         dead = (Job(kind=JobKind.DEAD),) if ending.dead else ()
+        settle = () if ending.settle is None else (ending.settle,)
         change, _ = with_key(change, ending.key)
-        (outcome,) = await self._store.commit(
-            [replace(change, close_tasks=ending.tasks, jobs=dead, audit=(record,))]
+        change = replace(
+            change,
+            settle=settle,
+            close_tasks=ending.tasks,
+            drop_tasks=(),
+            jobs=dead,
+            audit=(record,),
         )
+        (outcome,) = await self._store.commit([change])
         return numbered(change, outcome) if outcome.applied else run, outcome.kind

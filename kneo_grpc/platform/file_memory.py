@@ -38,8 +38,9 @@ class _Kept(Generic[T]):
 class FileMemory(Generic[T]):
     """Asking costs one look at each file, which the system answers from memory, so it is done in
     the event loop, and once for all calls that the loop found waiting: a look taken after a call
-    arrived is good for that call. The second reading of the same files is remembered, not the first: which files
-    there are is known only then, and they have to be looked at before they are read.
+    arrived is good for that call. The second reading of the same files is remembered, not the
+    first: which files there are is known only then, and they have to be looked at before they are
+    read.
     """
 
     def __init__(self, files: SpecFiles, clock: Clock, *, items_max: int = 256) -> None:

@@ -73,12 +73,20 @@ class Idempotency:
                 created_at=self._clock.now(),
             )
             return record, None
-        if known.request_hash != digest:
-            # Whoever sent the key learns of the run that it stands for, and of nobody else's.
-            run = {"run_id": known.run_id} if known.run_id else {}
-            text = "the idempotency key was used with another request"
-            raise IdempotencyKeyConflict(text, scope=scope, **run)
+        _check_same(known, digest)
         return None, known
+
+    async def first_answer(self, record: IdempotencyRecord) -> Run | None:
+        """Return the answer of the call that used a record's key first; None where there is none,
+        or none any more.
+
+        Raises what use raises.
+        """
+        known = await self._store.load_idempotency(record.principal, record.scope, record.key)
+        if known is None:
+            return None
+        _check_same(known, record.request_hash)
+        return await self._answer(known)
 
     async def _answer(self, known: IdempotencyRecord) -> Run:
         if known.response is not None:
@@ -99,6 +107,15 @@ class Idempotency:
                 **({"run_id": known.run_id} if known.run_id else {}),
             )
         return run
+
+
+def _check_same(known: IdempotencyRecord, digest: str) -> None:
+    """Raises IdempotencyKeyConflict where a key was used first with another request."""
+    if known.request_hash != digest:
+        # Whoever sent the key learns of the run that it stands for, and of nobody else's.
+        run = {"run_id": known.run_id} if known.run_id else {}
+        text = "the idempotency key was used with another request"
+        raise IdempotencyKeyConflict(text, scope=known.scope, **run)
 
 
 def _hash(request: Mapping[str, Any]) -> str:

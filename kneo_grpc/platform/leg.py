@@ -1,5 +1,6 @@
 """One leg: how it is set up, and what changes while it is driven."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -35,13 +36,36 @@ class HeartbeatReport:
     lost: int
 
 
-class LegProgress:
-    """What changes while a run is driven."""
+Leg = asyncio.Task[Run | None]
+"""Ends with the run as it was stored when the leg ended, or None when the lease was lost."""
 
-    def __init__(self, run: Run, plan: Plan, state: State, key: Key | None, suspect: bool) -> None:
+
+class LegProgress:
+    """What changes while a run is driven. until: when its lease ends, as far as this process knows;
+    poked: somebody may have decided a task of the run.
+    """
+
+    task: Leg
+
+    def __init__(
+        self,
+        run: Run,
+        plan: Plan,
+        state: State,
+        key: Key | None,
+        suspect: bool,
+        until: float,
+    ) -> None:
+        self.until = until
         self.run = run
         self.plan = plan
         self.state = state
         self.key = key
         self.suspect = suspect
         self.data: Mapping[str, Any] | None = None
+        self.poked = asyncio.Event()
+        self.note_asks()
+
+    def note_asks(self) -> None:
+        """Find out whether a branch of the run waits for a person."""
+        self.asks = any(active.phase == "human" for active in self.state.active.values())

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from kneo_grpc.domain.change import AuditRecord, Change, ExpectStatus, JobKind, OutcomeKind
+from kneo_grpc.domain.change import AuditRecord, Change, ExpectStatus, JobKind
 from kneo_grpc.domain.errors import RunStateConflict
 from kneo_grpc.domain.ids import AuditId, RunId
 from kneo_grpc.domain.plan import Plan
@@ -12,11 +12,12 @@ from kneo_grpc.engine.machine import decide
 from kneo_grpc.engine.messages import Continued
 from kneo_grpc.engine.messages import Decision as EngineDecision
 from kneo_grpc.engine.state import State
-from kneo_grpc.platform.changes import numbered, queued, with_key
+from kneo_grpc.platform.changes import numbered, queued
 from kneo_grpc.platform.decisions import ChangeWriter, state_after
 from kneo_grpc.platform.idempotency import Idempotency
+from kneo_grpc.platform.launches import CallResult, Launches
 from kneo_grpc.platform.legs import Legs
-from kneo_grpc.platform.runs import CallResult, Runs
+from kneo_grpc.platform.runs import Runs
 from kneo_grpc.platform.specs import Specs
 from kneo_grpc.ports.store import LoadedState, Store
 
@@ -46,17 +47,17 @@ class Recovery:
         runs: Runs,
         specs: Specs,
         legs: Legs,
+        launches: Launches,
         writer: ChangeWriter,
         idempotency: Idempotency,
-        executes: bool,
     ) -> None:
         self._store = store
         self._runs = runs
         self._specs = specs
         self._legs = legs
+        self._launches = launches
         self._writer = writer
         self._idempotency = idempotency
-        self._executes = executes
 
     async def view(self, run_id: RunId) -> RecoveryView:
         """Return what is left to do in a run. Raises NotFound."""
@@ -87,27 +88,12 @@ class Recovery:
         use = await self._idempotency.use(caller.name, SCOPE, idempotency_key, request)
         if use.replay is not None:
             return CallResult(run=use.replay, replayed=True)
-        if self._executes:
-            self._legs.check_capacity()
+        self._launches.check_capacity()
         change, decision, plan = await self._continued(run_id, actor=caller.name)
-        if not self._executes:
-            change = queued(change)
-        change, key = with_key(change, use.record)
-        leg = None
-        if self._executes:
-            outcome, leg = await self._legs.launch(change, plan, decision, key=key)
-        else:
-            (outcome,) = await self._store.commit([change])
-        if outcome.kind is OutcomeKind.EXISTS:
-            use = await self._idempotency.use(caller.name, SCOPE, idempotency_key, request)
-            assert use.replay is not None
-            return CallResult(run=use.replay, replayed=True)
-        if not outcome.applied:
+        result = await self._launches.take(change, plan, decision, use.record)
+        if result is None:
             raise _moved_on(await self._runs.get(run_id))
-        run = numbered(change, outcome)
-        if not self._executes:
-            return CallResult(run=await self._runs.rested(run_id))
-        return CallResult(run=await self._runs.settled(run_id, leg) if leg else run)
+        return result
 
     async def requeue(self, caller: Principal, run_id: RunId) -> Run:
         """Put a failed run, above all a dead-lettered one, back into the queue.
@@ -140,7 +126,7 @@ class Recovery:
             raise RunStateConflict(
                 "the run holds no step to go on with", run_id=run_id, status=run.status.value
             )
-        decision = decide(plan, state, Continued())
+        decision = decide(plan, state, Continued(), self._writer.clock.now().timestamp())
         change = self._writer.write(
             run=replace(run, attempt=run.attempt + 1),
             plan=plan,

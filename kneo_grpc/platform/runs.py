@@ -1,6 +1,5 @@
 """Runs: create, get, list, cancel."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,7 +11,6 @@ from kneo_grpc.domain.change import (
     ExpectNew,
     Job,
     JobKind,
-    OutcomeKind,
     StoredPlan,
 )
 from kneo_grpc.domain.data import evolve
@@ -25,10 +23,10 @@ from kneo_grpc.engine.machine import decide
 from kneo_grpc.engine.messages import Started
 from kneo_grpc.engine.state import initial
 from kneo_grpc.platform.audit import Audit
-from kneo_grpc.platform.changes import numbered, with_key
 from kneo_grpc.platform.decisions import ChangeWriter
 from kneo_grpc.platform.endings import Ending, Endings
 from kneo_grpc.platform.idempotency import Idempotency
+from kneo_grpc.platform.launches import CallResult, Launches
 from kneo_grpc.platform.legs import Legs
 from kneo_grpc.platform.specs import CompiledSpec, Specs, SpecSource
 from kneo_grpc.ports.clock import Clock, IdSource
@@ -57,26 +55,6 @@ class CreateRun:
     scope: str = "runs:create"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallResult:
-    """What a call that starts or resumes a run answers. replayed: it is the first call's answer."""
-
-    run: Run
-    replayed: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSettings:
-    """sync_wait: how long a call waits for its run to end or pause. executes: whether calls execute
-    runs in this process. queue_depth_max: runs that may wait, 0 for any number.
-    """
-
-    sync_wait: timedelta = timedelta(seconds=110)
-    executes: bool = True
-    queue_depth_max: int = 0
-    rest_poll: timedelta = timedelta(milliseconds=50)
-
-
 class Runs:
     """The run use cases."""
 
@@ -86,24 +64,27 @@ class Runs:
         store: Store,
         specs: Specs,
         legs: Legs,
+        launches: Launches,
         endings: Endings,
         writer: ChangeWriter,
         idempotency: Idempotency,
         audit: Audit,
         clock: Clock,
         ids: IdSource,
-        settings: RunSettings,
+        queue_depth_max: int = 0,
     ) -> None:
+        """queue_depth_max: runs that may wait, 0 for any number."""
         self._store = store
         self._specs = specs
         self._legs = legs
+        self._launches = launches
         self._endings = endings
         self._writer = writer
         self._idempotency = idempotency
         self._audit = audit
         self._clock = clock
         self._ids = ids
-        self._settings = settings
+        self._queue_depth_max = queue_depth_max
 
     async def create(self, caller: Principal, command: CreateRun) -> CallResult:
         """Commit a run. Where this process executes runs it does so here and returns the run when
@@ -117,15 +98,16 @@ class Runs:
             return CallResult(run=use.replay, replayed=True)
         compiled = await self._specs.compile(command.source)
         compiled.check_target(command.target)
-        here = not command.queued and self._settings.executes
+        here = not command.queued and self._launches.executes
         if here:
-            self._legs.check_capacity()
+            self._launches.check_capacity()
         else:
             await self._check_depth()
         run = self._new_run(command, request, compiled)
-        plan = compiled.plan
         if here:
-            decision = decide(plan, initial(command.target, command.input), Started())
+            plan = compiled.plan
+            began = initial(command.target, command.input)
+            decision = decide(plan, began, Started(), run.created_at.timestamp())
             change = self._writer.write(
                 run=run,
                 plan=plan,
@@ -134,30 +116,16 @@ class Runs:
                 expect=ExpectNew(),
                 lease=self._legs.lease,
             )
+            change = self._completed(change, caller, command, compiled)
+            result = await self._launches.take(change, plan, decision, use.record)
         else:
             waiting = evolve(run, status=RunStatus.QUEUED, attempt=0, started_at=None)
             job = Job(kind=JobKind.RUN)
             change = Change(run=waiting, expect=ExpectNew(), jobs=(job,))
-        change, key = with_key(change, use.record, ends=not here and command.queued)
-        change = self._completed(change, caller, command, compiled)
-        leg = None
-        if here:
-            outcome, leg = await self._legs.launch(change, plan, decision, key=key)
-        else:
-            (outcome,) = await self._store.commit([change])
-        if outcome.kind is OutcomeKind.EXISTS:
-            # Another call with the same key was faster; now its record can be seen.
-            use = await self._idempotency.use(
-                caller.name, command.scope, command.idempotency_key, request
-            )
-            assert use.replay is not None
-            return CallResult(run=use.replay, replayed=True)
-        run = numbered(change, outcome)
-        if leg is not None:
-            run = await self.settled(run.id, leg)
-        elif not here and not command.queued:
-            run = await self.rested(run.id)
-        return CallResult(run=run)
+            change = self._completed(change, caller, command, compiled)
+            result = await self._launches.leave(change, use.record, waits=not command.queued)
+        assert result is not None, "a new run has nothing that could be otherwise than expected"
+        return result
 
     def _new_run(
         self, command: CreateRun, request: Mapping[str, Any], compiled: CompiledSpec
@@ -198,7 +166,7 @@ class Runs:
 
     async def _check_depth(self) -> None:
         """Raises QueueFull when as many runs wait as may."""
-        limit = self._settings.queue_depth_max
+        limit = self._queue_depth_max
         if limit == 0:
             return
         depth = (await self._store.count_jobs())["queued"]
@@ -209,39 +177,6 @@ class Runs:
                 limit=limit,
                 retry_after=5,
             )
-
-    async def rested(self, run_id: RunId) -> Run:
-        """Wait for a run that others execute to end or pause, as long as a call may wait."""
-        deadline = self._clock.now() + self._settings.sync_wait
-        while True:
-            run = await self.get(run_id)
-            resting = run.status not in (RunStatus.QUEUED, RunStatus.RUNNING)
-            if resting or self._clock.now() >= deadline:
-                return run
-            await self._clock.sleep(self._settings.rest_poll)
-
-    async def settled(self, run_id: RunId, leg: "asyncio.Task[Run | None]") -> Run:
-        """Wait for a leg as long as a call may wait, then return the run as it is stored.
-
-        A caller that goes away does not stop the leg.
-        """
-        loop = asyncio.get_running_loop()
-        over = loop.create_future()
-
-        def end(_: object = None) -> None:
-            if not over.done():
-                over.set_result(None)
-
-        # What asyncio.wait does, without its sets: each sync create passes here.
-        limit = loop.call_later(self._settings.sync_wait.total_seconds(), end)
-        leg.add_done_callback(end)
-        try:
-            await over
-        finally:
-            limit.cancel()
-            leg.remove_done_callback(end)
-        ended = leg.result() if leg.done() and not leg.cancelled() else None
-        return ended if ended is not None else await self.get(run_id)
 
     async def get(self, run_id: RunId) -> Run:
         """Return a run. Raises NotFound."""
@@ -276,9 +211,9 @@ class Runs:
         run, ended = await self._endings.end(run_id, ending)
         if not ended and use.record is not None:
             # Another call with the same key may have been faster, on this run or on another.
-            use = await self._idempotency.use(caller.name, CANCEL, idempotency_key, request)
-            if use.replay is not None:
-                return CallResult(run=use.replay, replayed=True)
+            first = await self._idempotency.first_answer(use.record)
+            if first is not None:
+                return CallResult(run=first, replayed=True)
         if not ended:
             facts = {"status_before": run.status.value, "changed": False}
             await self._audit.record(caller.name, ending.event_type, facts, run_id=run_id)

@@ -70,7 +70,8 @@ class StepExecutor:
         self, agent: AgentPlan, plan: Plan, call: "_Call", notes: list[Note]
     ) -> StepCompleted | StepFailed:
         skills = [plan.skills[name] for name in agent.skills]
-        state, commands = agents.begin(agent, call.command.text, skills)
+        heard = _heard(call.command)
+        state, commands = agents.begin(agent, call.command.text, skills, heard)
         while True:
             events: list[agents.AgentEvent] = []
             for wish in commands:
@@ -190,6 +191,19 @@ def _agent_result(
     return StepCompleted(
         path=command.path, output=done.text, metadata=done.metadata, notes=tuple(notes)
     )
+
+
+def _heard(command: RunStep) -> list[agents.Message]:
+    """Return a conversation as the agent knows it: its own turns, and what others said, by name."""
+    return [
+        agents.Message(role="assistant", content=item.text)
+        if item.name == command.step.id
+        else agents.Message(
+            role="user" if item.role == "assistant" else item.role,
+            content=f"{item.name}: {item.text}" if item.name else item.text,
+        )
+        for item in command.said
+    ]
 
 
 def _failed(command: RunStep, error: BaseException, notes: list[Note]) -> StepFailed:

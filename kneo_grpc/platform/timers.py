@@ -5,7 +5,7 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from kneo_grpc.domain.change import TIMED, AuditRecord, ExpectStatus, JobKind
+from kneo_grpc.domain.change import TIMED, AuditRecord, ExpectStatus, JobKind, TaskSettlement
 from kneo_grpc.domain.data import to_data
 from kneo_grpc.domain.errors import (
     KneoError,
@@ -102,6 +102,9 @@ class Timers:
         try:
             if job.kind is JobKind.DEADLINE:
                 outcome = await self._time_out(job)
+            elif job.kind is JobKind.ANSWER:
+                task = await self._human_tasks.get(ContinuationId(job.subject))
+                outcome = await self._human_tasks.hand_over(task)
             else:
                 outcome = await self._expire(job)
         except NotFound:
@@ -112,7 +115,8 @@ class Timers:
             else:
                 logger.exception("a due job failed", extra={"run_id": job.run_id})
             return "failed"
-        await self._queue.drop_job(job)
+        if outcome != "busy":
+            await self._queue.drop_job(job)
         return outcome
 
     async def _time_out(self, job: DueJob) -> str:
@@ -155,13 +159,16 @@ class Timers:
             continuation_id=task.id,
             facts=self._facts(task),
             tasks=HumanTaskStatus.EXPIRED,
+            settle=TaskSettlement(
+                continuation_id=task.id, status=HumanTaskStatus.EXPIRED, at=self._clock.now()
+            ),
         )
         _, ended = await self._endings.end(task.run_id, ending)
         return "expired" if ended else "gone"
 
     async def _continue(self, task: HumanTask) -> str:
-        """Let the run go on as if it had been approved, or as the default option says."""
-        option = task.request.default_option
+        """Let the run go on as if it had been approved, or selected as the spec says."""
+        option = task.request.default_option if task.request.default_on_timeout else None
         answer = HumanDecision(
             request_id=task.request.id,
             decision=Decision.APPROVED if option is None else Decision.SELECTED,
@@ -181,7 +188,7 @@ class Timers:
         except Exception as error:
             await self._note_failure(task, error)
             raise
-        return "continued" if settled else "gone"
+        return "continued" if settled else await self._left_over(task)
 
     async def _note_failure(self, task: HumanTask, error: Exception) -> None:
         """Write once for a task that its run could not go on; the job is tried again."""
@@ -237,7 +244,12 @@ class Timers:
             expect=ExpectStatus(frozenset({run.status}), attempt=run.attempt),
             audit=record,
         )
-        return "escalated" if landed else "gone"
+        return "escalated" if landed else await self._left_over(task)
+
+    async def _left_over(self, task: HumanTask) -> str:
+        """Tell whether a task still waits for what could not be done now."""
+        now = await self._store.load_human_task(task.id)
+        return "gone" if now is None or now.status is not HumanTaskStatus.PENDING else "busy"
 
     def _facts(self, task: HumanTask) -> dict[str, object]:
         return {

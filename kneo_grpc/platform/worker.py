@@ -209,7 +209,8 @@ class Worker:
         if loaded.checkpoint_sequence:
             commands = open_commands(plan, state)
         else:
-            decision = decide(plan, initial(run.target, run.input_text), Started())
+            now = self._clock.now().timestamp()
+            decision = decide(plan, initial(run.target, run.input_text), Started(), now)
             change = self._writer.write(
                 run=run,
                 plan=plan,

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from kneo_grpc.spec.document import Path
 from kneo_grpc.spec.findings import Findings, Near, shown
 from kneo_grpc.spec.model import (
-    AnyWorkflow,
     GroupChatWorkflow,
     HandoffWorkflow,
     Human,
@@ -28,16 +27,6 @@ def check_people(spec: Spec, findings: Findings) -> None:
             text = f"the agent {shown(name)} asks a person, and a call cannot wait for one"
             hint = "let a step of the workflow ask"
             findings.error("E_STEP_WORKFLOW_NESTED_HUMAN", path, text, hint)
-
-
-def asking_steps(spec: Spec, workflow: AnyWorkflow, path: Path) -> list[Path]:
-    """Return the paths of the enabled steps that ask a person, themselves or deep in them."""
-    asking = _asking_workflows(spec)
-    return [
-        here
-        for here, step in steps(path, workflow)
-        if step.enabled and (step.kind == "human" or _inner(step, spec) in asking)
-    ]
 
 
 def _asking_workflows(spec: Spec) -> set[str]:

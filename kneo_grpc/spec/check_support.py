@@ -1,13 +1,11 @@
 """Names what the language knows but this release does not run: refused, never silently ignored."""
 
-from kneo_grpc.spec.check_people import asking_steps
 from kneo_grpc.spec.document import Path
 from kneo_grpc.spec.findings import Findings, shown
-from kneo_grpc.spec.model import Agent, ConcurrentWorkflow, Model, SequentialWorkflow, Spec
+from kneo_grpc.spec.model import Agent, Model, Spec
 from kneo_grpc.spec.names import DEFAULT_PROVIDER, Known, agents, steps, workflows
 
 _LATER = "comes in a later release"
-_COME = "come in a later release"
 
 # Project defaults land under this key of the root policies; they inform and bind nothing.
 _PROJECT_DEFAULTS = "project_defaults"
@@ -18,20 +16,10 @@ def check_support(spec: Spec, known: Known, findings: Findings) -> None:
     for path, agent in agents(spec):
         _check_agent(path, agent, known, findings)
     for path, workflow in workflows(spec):
-        if not isinstance(workflow, SequentialWorkflow):
-            text = f"the workflow type `{workflow.type}` {_LATER}"
-            findings.error("E_WORKFLOW_KIND_UNSUPPORTED", (*path, "type"), text)
-        if isinstance(workflow, ConcurrentWorkflow):
-            for here in asking_steps(spec, workflow, path)[1:]:
-                text = f"several people asked at the same time {_COME}"
-                findings.error("E_ORCHESTRATION_MULTI_HUMAN_UNSUPPORTED", (*here, "ref"), text)
         for step_path, step in steps(path, workflow):
             if step.kind == "guardrail":
                 text = f"the step kind `guardrail` {_LATER}"
                 findings.error("E_STEP_KIND_UNSUPPORTED", (*step_path, "kind"), text)
-            if step.on_reject in ("fail", "goto"):
-                here = (*step_path, "on_reject")
-                _unsupported(here, f"`on_reject: {step.on_reject}`", findings)
     for name, tool in spec.tools.items():
         for field in ("mcp", "agent"):
             if getattr(tool, field) is not None:
@@ -40,14 +28,6 @@ def check_support(spec: Spec, known: Known, findings: Findings) -> None:
         for field in ("input_schema", "output_schema"):
             if getattr(function, field):
                 _ignored(("components", "functions", name, field), findings)
-    for name, human in spec.components.humans.items():
-        for field, default in (
-            ("response_role", None),
-            ("default_on_timeout", False),
-            ("on_reject", "continue"),
-        ):
-            if getattr(human, field) != default:
-                _unsupported(("components", "humans", name, field), f"`{field}`", findings)
     for key in spec.policies:
         if key != _PROJECT_DEFAULTS:
             _ignored(("policies", key), findings)

@@ -81,10 +81,6 @@ _RELEASE: _Rows = {
         "The language knows this field, and this release does not run it yet.",
         "Leave it out.",
     ),
-    "E_WORKFLOW_KIND_UNSUPPORTED": (
-        "This release does not run workflows of this type yet.",
-        "Use `sequential`.",
-    ),
     "E_STEP_KIND_UNSUPPORTED": (
         "This release does not run steps of this kind yet.",
         "Use another kind.",

@@ -156,8 +156,4 @@ PEOPLE: dict[str, tuple[str, str]] = {
         "a selector or a memory's helper. Such calls cannot wait.",
         "Ask the person in a step of a workflow; there it works at any depth.",
     ),
-    "E_ORCHESTRATION_MULTI_HUMAN_UNSUPPORTED": (
-        "Several participants of a concurrent workflow ask a person; this release waits for one.",
-        "Ask them one after the other, in a sequence.",
-    ),
 }

@@ -51,6 +51,7 @@ def is_rare(change: Change) -> bool:
         change.settle
         or change.restate
         or change.close_tasks is not None
+        or change.drop_tasks
         or change.idempotency is not None
         or change.complete is not None
     )

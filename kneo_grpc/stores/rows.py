@@ -7,7 +7,7 @@ from typing import Any
 from kneo_grpc.domain import patch
 from kneo_grpc.domain.change import IdempotencyRecord, StoredPolicy
 from kneo_grpc.domain.data import from_data
-from kneo_grpc.domain.human import HumanRequest, HumanTask, HumanTaskStatus
+from kneo_grpc.domain.human import HumanDecision, HumanRequest, HumanTask, HumanTaskStatus
 from kneo_grpc.domain.run import (
     Checkpoint,
     PendingRequest,
@@ -124,6 +124,9 @@ def human_task_from_row(row: Row, instant: InstantDecoder) -> HumanTask:
         status=HumanTaskStatus(row["status"]),
         created_at=present(instant(row["created_at"])),
         expires_at=instant(row["expires_at"]),
+        decision=None
+        if row["decision"] is None
+        else from_data(HumanDecision, load_json(row["decision"])),
     )
 
 

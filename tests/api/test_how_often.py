@@ -176,3 +176,33 @@ async def test_unfit_keys_are_refused_by_every_call_that_takes_one(shared: Servi
         run_pb2.CancelRunRequest(run_id=asked.run_id), metadata=headers(key="k" * 256)
     )
     assert (await longest).status == "cancelled"
+
+
+async def test_a_repeat_whose_first_answer_was_removed_meanwhile_is_a_conflict(
+    shared: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its Change finds the key taken; when it looks for the answer, retention has been there."""
+
+    async def gone(principal: str, scope: str, key: str) -> None:
+        return None
+
+    spec = function_spec("note")
+    first = await shared.runs.CreateRun(create(spec=spec), metadata=headers(key="k"))
+    failed = await shared.runs.CreateRun(create(spec=function_spec("broken")), metadata=headers())
+    asked = await shared.runs.CreateRun(create(spec=human_spec()), metadata=headers())
+    again = run_pb2.ContinueRunRequest(run_id=failed.run_id)
+    await shared.runs.ContinueRun(again, metadata=headers(key="k"))
+    other = await shared.runs.CreateRun(create(spec=human_spec()), metadata=headers())
+    await shared.tasks.ResumeHumanTask(decision(other), metadata=headers(key="k"))
+    monkeypatch.setattr(shared.platform.store, "load_idempotency", gone)
+    for call in (
+        shared.runs.CreateRun(create(spec=spec), metadata=headers(key="k")),
+        shared.runs.CreateRun(create(spec=spec, async_mode=True), metadata=headers(key="k")),
+        shared.runs.ContinueRun(again, metadata=headers(key="k")),
+        shared.tasks.ResumeHumanTask(decision(asked), metadata=headers(key="k")),
+    ):
+        _, error = await failure(call)
+        assert (error["http"], error["error"]) == (409, "idempotency_key_conflict")
+        assert "removed" in error["message"]
+    run = await shared.runs.GetRun(run_pb2.GetRunRequest(run_id=first.run_id), metadata=headers())
+    assert run.status == "completed"

@@ -25,16 +25,17 @@ def resume(service, task, request, decision="approved", metadata=None, **fields)
 
 
 @pytest.mark.parametrize(
-    ("decision", "fields", "output"),
+    ("kind", "decision", "fields", "output"),
     [
-        ("approved", {}, "Final answer: hi"),
-        ("edited", {"content": "E"}, "Final answer: E"),
-        ("rejected", {"content": "no"}, "Final answer: Rejected by human reviewer: no"),
-        ("provided", {"content": "P"}, "Final answer: P"),
+        ("approval", "approved", {}, "Final answer: hi"),
+        ("review", "edited", {"content": "E"}, "Final answer: E"),
+        ("approval", "rejected", {"content": "no"}, "Final answer: Rejected by human reviewer: no"),
+        ("freeform", "provided", {"content": "P"}, "Final answer: P"),
+        ("correction", "edited", {"content": "C"}, "Final answer: C"),
     ],
 )
-async def test_each_decision_hands_its_text_on(service, decision, fields, output) -> None:
-    _, task, request = await pause(service)
+async def test_each_decision_hands_its_text_on(service, kind, decision, fields, output) -> None:
+    _, task, request = await pause(service, request_type=kind)
     answer = await resume(service, task, request, decision, **fields)
     assert (answer.status, answer.output_text) == ("completed", output)
 
@@ -57,6 +58,8 @@ async def test_a_selection_must_be_one_of_the_options(service) -> None:
         ({"decision": "maybe"}, "decision"),
         ({"decision": ""}, "decision"),
         ({"decision": "edited"}, "content"),
+        ({"decision": "provided", "content": "P"}, "decision"),
+        ({"decision": "selected", "selected_option": "x"}, "decision"),
         ({"decision": "approved", "selected_option": "x"}, "selected_option"),
         ({"decision": "edited", "content": "x" * 20_001}, "content"),
     ],

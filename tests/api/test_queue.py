@@ -186,6 +186,37 @@ async def test_a_question_that_nobody_answers(service, on_timeout, status, outpu
         assert run.error.type == "human_task_expired"
 
 
+async def test_a_decision_that_comes_just_before_the_expiry_holds(
+    service, settings, code, monkeypatch
+) -> None:
+    """The timer has read the task as pending when the decision lands."""
+    spec = human_spec(timeout_seconds=60, on_timeout="fail")
+    spec["workflow"]["steps"][1] = {"id": "gated", "kind": "function", "ref": "gated"}
+    spec["components"]["functions"] = {"gated": {"implementation": "kneo_test_code.gated"}}
+    asked = await service.runs.CreateRun(create(spec=spec))
+    read, calls = service.platform.store.load_human_task, []
+
+    async def decided_after(continuation_id):
+        task = await read(continuation_id)
+        if not calls:
+            request = human_task_pb2.ResumeHumanTaskRequest(
+                continuation_id=task.id, request_id=task.request.id, decision="approved"
+            )
+            calls.append(service.tasks.ResumeHumanTask(request))
+            await until_status(service, asked.run_id, "running")
+        return task
+
+    monkeypatch.setattr(service.platform.store, "load_human_task", decided_after)
+    due_now(settings)
+    async with asyncio.timeout(15):
+        while jobs_of(settings, "human_expiry"):  # noqa: ASYNC110 # the timers look each second
+            await asyncio.sleep(0.02)
+    assert calls
+    assert (await get(service, asked.run_id)).status == "running"
+    code.GATE.set()
+    assert (await calls[0]).status == "completed"
+
+
 async def test_an_escalated_question_waits_on_and_can_be_answered_late(service) -> None:
     spec = human_spec(timeout_seconds=1, on_timeout="escalate")
     paused = await service.runs.CreateRun(create(spec=spec))
@@ -251,6 +282,12 @@ async def test_a_timeout_out_of_its_bounds_is_refused(service, seconds) -> None:
     assert error["fields"][0]["field"] == "timeout_seconds"
 
 
+def jobs_of(settings, kind: str) -> int:
+    with contextlib.closing(sqlite3.connect(settings.state_path)) as connection:
+        ((count,),) = connection.execute("select count(*) from jobs where kind = ?", (kind,))
+    return count
+
+
 def due_now(settings) -> None:
     """Let the time pass for which jobs wait."""
     with contextlib.closing(sqlite3.connect(settings.state_path)) as connection:
@@ -258,20 +295,49 @@ def due_now(settings) -> None:
         connection.commit()
 
 
+async def waiting_job(service):
+    """Wait until the one run has gone back to the queue; return its job."""
+    async with asyncio.timeout(10):
+        while True:
+            jobs = (await service.queue.ListQueue(queue_pb2.ListQueueRequest())).jobs
+            if jobs and jobs[0].state == "later":
+                return jobs[0]
+            await asyncio.sleep(0.01)
+
+
 async def test_a_long_pause_before_a_retry_holds_no_lease(settings, code, tmp_path) -> None:
     patient = replace(settings, retry_backoff=timedelta(hours=1))
     spec = function_spec("note", "flaky", flaky={"on_error": "retry", "max_retries": 1})
+    key = (("idempotency-key", "k"),)
     async for opened in open_service(patient, tmp_path):
-        result = await opened.runs.CreateRun(create(spec=spec))
-        assert (result.status, result.output_text) == ("queued", "")
-        (job,) = (await opened.queue.ListQueue(queue_pb2.ListQueueRequest())).jobs
-        assert (job.run_id, job.state, job.claims) == (result.run_id, "later", 0)
+        call = opened.runs.CreateRun(create(spec=spec), metadata=key)
+        job = await waiting_job(opened)
+        assert (job.state, job.claims) == ("later", 0)
         assert not job.HasField("lease_owner")
         assert opened.platform.legs.count == 0
+        _, error = await failure(opened.runs.CreateRun(create(spec=spec), metadata=key))
+        assert error["error"] == "idempotency_key_in_progress"
         due_now(patient)
-        run = await until_status(opened, result.run_id, "completed")
+        answer = await call
+        assert (answer.run_id, answer.status) == (job.run_id, "completed")
+        again = await opened.runs.CreateRun(create(spec=spec), metadata=key)
+        assert (again.run_id, again.output_text) == (job.run_id, "hi.!")
+        run = await until_status(opened, job.run_id, "completed")
         assert (run.output_text, run.attempt) == ("hi.!", 2)
     assert (len(code.CALLS), code.TRIED) == (1, [1, 3])
+
+
+async def test_a_call_whose_run_waits_for_a_retry_is_answered_when_the_process_stops(
+    settings, code, tmp_path
+) -> None:
+    patient = replace(settings, retry_backoff=timedelta(hours=1))
+    spec = function_spec("flaky", flaky={"on_error": "retry", "max_retries": 1})
+    async for opened in open_service(patient, tmp_path):
+        call = opened.runs.CreateRun(create(spec=spec))
+        job = await waiting_job(opened)
+        await opened.platform.drain()
+        answer = await asyncio.wait_for(call, 10)
+        assert (answer.run_id, answer.status) == (job.run_id, "queued")
 
 
 async def test_a_process_that_stops_gives_its_leases_back(settings, code, tmp_path) -> None:

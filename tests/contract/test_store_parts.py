@@ -14,6 +14,7 @@ from kneo_grpc.ports.store import HumanTaskFilter, PageRequest, RunFilter, Store
 from tests.contract.builders import (
     NOW,
     act,
+    checkpoint,
     create,
     creation,
     event,
@@ -60,7 +61,8 @@ async def test_a_task_is_settled_once(store: Store) -> None:
     first, second = [(await store.commit([change]))[0].kind for _ in range(2)]
     assert (first, second) == (OutcomeKind.APPLIED, OutcomeKind.TASK_SETTLED)
     loaded = await store.load_human_task(task.id)
-    assert loaded == replace(task, status=HumanTaskStatus.DECIDED)
+    decision = settlement(task).decision
+    assert loaded == replace(task, status=HumanTaskStatus.DECIDED, decision=decision)
 
 
 async def test_of_sixteen_decisions_at_once_one_wins(store: Store, address, query: Query) -> None:
@@ -181,3 +183,26 @@ async def test_jobs_of_other_kinds_are_not_counted(store: Store) -> None:
     run = make_run()
     await store.commit([creation(run, jobs=(job(JobKind.DEADLINE), job(JobKind.HUMAN_EXPIRY)))])
     assert await store.count_jobs() == {"queued": 0, "running": 0}
+
+
+async def test_dropped_tasks_end_as_cancelled_and_settled_ones_stay(store: Store) -> None:
+    run = make_run(status=RunStatus.BLOCKED)
+    tasks = [human_task(run.id) for _ in range(3)]
+    await store.commit([creation(run, open_tasks=tuple(tasks))])
+    await store.commit([act(run, RunStatus.BLOCKED, settle=(settlement(tasks[0]),))])
+    dropped = tuple(task.id for task in tasks[:2])
+    (outcome,) = await store.commit([act(run, RunStatus.BLOCKED, drop_tasks=dropped)])
+    assert outcome.applied
+    loaded = [await store.load_human_task(task.id) for task in tasks]
+    assert [task.status.value for task in loaded if task] == ["decided", "cancelled", "pending"]
+
+
+async def test_a_change_without_checkpoints_does_not_land_on_a_run_that_got_on(
+    store: Store,
+) -> None:
+    run = make_run(status=RunStatus.BLOCKED)
+    await store.commit([creation(run, checkpoints=(checkpoint({}),))])
+    (late,) = await store.commit([act(run, RunStatus.BLOCKED)])
+    assert late.kind is OutcomeKind.FENCE_LOST
+    (outcome,) = await store.commit([act(replace(run, checkpoint_sequence=1), RunStatus.BLOCKED)])
+    assert outcome.applied

@@ -357,7 +357,8 @@ async def fill(store: Any, what: Kept, count: int) -> None:
                 )
             ]
         )
-        await store.commit([act(run, RunStatus.FAILED, settle=(settlement(task, at=at),))])
+        held = replace(run, checkpoint_sequence=1)
+        await store.commit([act(held, RunStatus.FAILED, settle=(settlement(task, at=at),))])
 
 
 TABLE_OF = {

@@ -148,6 +148,10 @@ class Writer:
             await connection.execute(
                 statements["tasks_close"], run_id, change.close_tasks.value, ended
             )
+        for task_id in change.drop_tasks:
+            await connection.execute(
+                statements["task_drop"], run_id, task_id, change.run.updated_at
+            )
         if change.complete is not None:
             *key, response = change.complete
             await connection.execute(statements["idempotency_complete"], *key, dump_json(response))

@@ -161,7 +161,7 @@ class Writer:
             values = encode.idempotency_values(change.idempotency, micros_from_instant)
             if not self._run("idempotency_insert", *values):
                 raise _RefusedError(OutcomeKind.EXISTS)
-        if change.settle or change.restate or change.close_tasks is not None:
+        if change.settle or change.restate or change.close_tasks is not None or change.drop_tasks:
             self._end_tasks(change)
         if change.complete is not None:
             *key, response = change.complete
@@ -223,6 +223,9 @@ class Writer:
         if change.close_tasks is not None:
             ended = micros_from_instant(change.run.updated_at)
             self._run("tasks_close", change.run_id, change.close_tasks.value, ended)
+        for task_id in change.drop_tasks:
+            ended = micros_from_instant(change.run.updated_at)
+            self._run("task_drop", change.run_id, task_id, ended)
 
     def _write_history(self, change: Change, outcome: Outcome) -> None:
         run_id = change.run_id

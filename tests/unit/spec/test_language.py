@@ -216,7 +216,6 @@ def test_the_gate_names_what_this_release_does_not_run() -> None:
     assert found == {
         "E_FEATURE_UNSUPPORTED",
         "E_STEP_KIND_UNSUPPORTED",
-        "E_WORKFLOW_KIND_UNSUPPORTED",
         "W_FIELD_IGNORED",
     }
 

@@ -61,9 +61,9 @@ moved as (
     and runs.id = change.id
     and runs.status = any (string_to_array(change.fence_statuses, ','))
     and (change.fence_attempt is null or runs.attempt = change.fence_attempt)
-    -- A patch is of use on the state that it was made for only; and a commit whose reply was lost
-    -- cannot land twice.
-    and (change.checkpoint_count = 0 or runs.checkpoint_sequence = change.checkpoint_base)
+    -- A patch is of use on the state that it was made for only; a commit whose reply was lost
+    -- cannot land twice; and no column may go back to before a step.
+    and runs.checkpoint_sequence = change.checkpoint_base
   returning runs.id, runs.event_sequence, runs.checkpoint_sequence
 ),
 landed as materialized (

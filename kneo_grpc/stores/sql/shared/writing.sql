@@ -17,6 +17,11 @@ returning id;
 -- Ends every pending task of a run.
 update human_tasks set status = $2, settled_at = $3 where run_id = $1 and status = 'pending';
 
+-- name: task_drop
+-- Ends a task that nobody needs an answer to any more, unless somebody has ended it.
+update human_tasks set status = 'cancelled', settled_at = $3
+where id = $2 and run_id = $1 and status = 'pending';
+
 -- name: idempotency_insert
 -- Returns nothing when the key was used before.
 insert into idempotency_records (principal, scope, key, request_hash, run_id, response, created_at)

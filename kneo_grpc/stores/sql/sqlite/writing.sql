@@ -26,7 +26,7 @@ update runs set
 where id = $1
   and instr(',' || $25 || ',', ',' || status || ',') > 0
   and ($26 is null or attempt = $26)
-  and ($24 = 0 or checkpoint_sequence = $27)
+  and checkpoint_sequence = $27
 returning event_sequence, checkpoint_sequence;
 
 -- name: plan_insert

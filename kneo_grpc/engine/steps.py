@@ -1,0 +1,265 @@
+"""How steps begin and end, in any workflow kind and at any depth."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kneo_grpc.domain.data import evolve
+from kneo_grpc.domain.plan import SELECTOR, StepPlan, WorkflowPlan
+from kneo_grpc.domain.run import RunError, RunStatus
+from kneo_grpc.engine.kinds import KINDS
+from kneo_grpc.engine.messages import AskHuman
+from kneo_grpc.engine.move import Ended, Failure, Move, Start
+from kneo_grpc.engine.state import ActiveStep, Frame
+from kneo_grpc.engine.texts import preview
+from kneo_grpc.engine.turn import Turn
+
+
+class Steps(Turn):
+    """Opens and closes workflows and steps."""
+
+    def open_frame(self, path: str, workflow_key: str, text: str) -> None:
+        """Open a workflow at a step path and start its first steps."""
+        workflow = self.workflow(workflow_key)
+        frame = Frame(workflow=workflow_key, text=text)
+        self.follow(path, workflow, KINDS[workflow.kind].begin(workflow, frame), None)
+
+    def follow(
+        self, path: str, workflow: WorkflowPlan, move: Move, ended: tuple[str, ActiveStep] | None
+    ) -> None:
+        """Do what a kind decided for the frame at path. ended: the step that led to it."""
+        self.put_frame(path, move.frame)
+        for dropped in move.drops:
+            self.drop_inside(dropped)
+        if move.failure is not None:
+            self.fail_workflow(path, workflow, move.failure, ended)
+            return
+        # All of them first: one may end at once, and its workflow has to know of the others.
+        begun = [self.start_step(path, start) for start in move.starts]
+        for at, active, step in begun:
+            if at in self.state.active:
+                self.begin_code(at, active, step)
+        if move.output is not None:
+            self.close_frame(path, workflow, move.output)
+
+    def close_frame(self, path: str, workflow: WorkflowPlan, output: str) -> None:
+        """A workflow is over: the root's output is the run's, a nested one's is its step's."""
+        if path:
+            active = self.state.active[path]
+            self.drop_frame(path)
+            self.finish_step(path, active, output, {"workflow": workflow.name})
+            return
+        self.change(status=RunStatus.COMPLETED, output=output)
+        if not workflow.implicit:
+            visited = list(self.state.frames[""].visited)
+            graph = workflow.kind == "graph"
+            facts: dict[str, object] = {"visited_nodes" if graph else "visited_steps": visited}
+            if graph:
+                facts["termination"] = "no_matching_edge"
+            self.note(
+                "workflow_completed",
+                workflow_name=workflow.name,
+                output_preview=preview(output),
+                metadata=facts,
+            )
+        self.mark("run_completed", workflow=workflow, metadata={"output_text": output})
+
+    def start_step(self, frame_path: str, start: Start) -> tuple[str, ActiveStep, StepPlan]:
+        """Put a step into an open frame, counting its iteration; return its path with it."""
+        frame = self.state.frames[frame_path]
+        step_id = start.step.id
+        iteration = frame.iterations.get(step_id, 0) + 1
+        self.put_frame(
+            frame_path, evolve(frame, iterations={**frame.iterations, step_id: iteration})
+        )
+        name = f"{step_id}#{iteration}"
+        path = f"{frame_path}/{name}" if frame_path else name
+        active = ActiveStep(
+            frame=frame_path,
+            step_id=step_id,
+            executes=step_id,
+            text=start.text,
+            phase="running",
+            iteration=iteration,
+            branch=start.branch,
+            started_at=self.now,
+        )
+        self.put_active(path, active)
+        return path, active, start.step
+
+    def begin_code(self, path: str, active: ActiveStep, step: StepPlan) -> None:
+        """Have a step's code executed, whatever stands for code in its kind."""
+        if step.kind == "human":
+            self.put_active(path, evolve(active, phase="human"))
+            self.ask_human(path, active)
+        elif step.kind == "workflow":
+            self.put_active(path, evolve(active, phase="nested"))
+            self.open_frame(path, step.ref, active.text)
+        else:
+            if self.state.active.get(path) is not active:
+                self.put_active(path, active)
+            if step.kind == "agent":
+                self.note_agent(path, active, "run_started", input_preview=preview(active.text))
+            self.commands.append(self.run_command(path, active))
+
+    def ask_human(self, path: str, active: ActiveStep) -> None:
+        """Ask a person, for the first time or anew."""
+        workflow = self.workflow_of(active.frame)
+        step = workflow.step(active.step_id)
+        self.note(
+            "human_intervention_requested",
+            path,
+            workflow_name=workflow.name,
+            step_id=step.id,
+            input_preview=preview(active.text),
+        )
+        self.mark("human_pause", workflow=workflow, step=active, path=path)
+        self.commands.append(
+            AskHuman(
+                path=path,
+                step=step,
+                text=active.text,
+                workflow_name=workflow.name,
+                workflow_kind=workflow.kind,
+                visited=self.state.frames[active.frame].visited,
+            )
+        )
+
+    def finish_step(
+        self,
+        path: str,
+        active: ActiveStep,
+        output: str,
+        metadata: Mapping[str, Any],
+        *,
+        goto: str | None = None,
+    ) -> None:
+        """A step has an output: record it and let the workflow's kind go on. goto: id of the step
+        to go to instead of the next.
+        """
+        workflow = self.workflow_of(active.frame)
+        step = workflow.step(active.step_id)
+        self.drop_active(path)
+        frame = self.state.frames[active.frame]
+        failed = bool(metadata.get("step_failed"))
+        ended = Ended(step, output, active.branch, metadata, failed, self.others(active.frame))
+        kind = KINDS[workflow.kind]
+        if goto is None:
+            move = kind.proceed(workflow, frame, ended)
+        else:
+            move = kind.divert(workflow, frame, ended, workflow.step(goto))
+        if move.failure is not None and move.failure.redo:
+            self.tell_failed(path, active, move.failure.error_type, move.failure.message)
+            self.follow(active.frame, workflow, move, (path, active))
+            return
+        self.put_frame(active.frame, move.frame)
+        facts: dict[str, object] = {
+            "workflow_type": workflow.kind,
+            "step_path": path,
+            "attempt": active.attempt,
+        }
+        if active.started_at:
+            facts["started_at"] = active.started_at
+        if active.executes != active.step_id:
+            facts["fallback_step"] = active.executes
+        facts.update(metadata)
+        facts["output_text"] = preview(output)
+        self.mark(
+            "node_completed" if workflow.kind == "graph" else "step_completed",
+            workflow=workflow,
+            step=active,
+            path=path,
+            metadata=facts,
+        )
+        self.follow(active.frame, workflow, move, (path, active))
+
+    def give_up(self, path: str, active: ActiveStep, error_type: str, message: str) -> None:
+        """No attempt is left: do what the step's on_error says."""
+        workflow = self.workflow_of(active.frame)
+        step = workflow.step(active.step_id)
+        on_fallback = active.executes != active.step_id
+        handling = "fail" if on_fallback else step.on_error
+        fallback = step.fallback_ref if handling == "fallback" else None
+        self.tell_failed(path, active, error_type, message)
+        if handling == "continue":
+            error = {"type": error_type, "message": message}
+            self.finish_step(path, active, active.text, {"step_failed": True, "error": error})
+        elif fallback is not None:
+            taken = evolve(
+                active, executes=fallback, attempt=1, phase="running", started_at=self.now
+            )
+            self.begin_code(path, taken, workflow.step(fallback))
+        else:
+            self.fail_frame(active, error_type, message)
+
+    def tell_failed(self, path: str, active: ActiveStep, error_type: str, message: str) -> None:
+        """Record that a step failed for good."""
+        workflow = self.workflow_of(active.frame)
+        step = workflow.step(active.step_id)
+        self.note(
+            "step_failed",
+            path,
+            workflow_name=workflow.name,
+            step_id=active.step_id,
+            error=message,
+            metadata={"on_error": step.on_error, "attempt": active.attempt},
+        )
+        facts: dict[str, object] = {
+            "workflow_type": workflow.kind,
+            "step_path": path,
+            "attempt": active.attempt,
+            "error": {"type": error_type, "message": message},
+            "on_error": step.on_error,
+        }
+        if active.started_at:
+            facts["started_at"] = active.started_at
+        self.mark("step_failed", workflow=workflow, step=active, path=path, metadata=facts)
+
+    def fail_workflow(
+        self,
+        path: str,
+        workflow: WorkflowPlan,
+        failure: Failure,
+        ended: tuple[str, ActiveStep] | None,
+    ) -> None:
+        """A workflow cannot go on, though no step of it failed. A continue of the run begins with
+        what was open beside the step that ended, and with that one where it is to be redone.
+        """
+        frames, active = self.before.frames, dict(self.before.active)
+        if ended is None:
+            step = ActiveStep(
+                frame=path, step_id="", executes="", text=self.state.frames[path].text, phase=""
+            )
+        else:
+            at, step = ended
+            active.pop(at, None)
+            if failure.redo:
+                active[at] = step
+            else:
+                frames = self.state.frames
+        self.fail_frame(step, failure.error_type, failure.message)
+        if self.state.status is RunStatus.FAILED:
+            self.change(frames=frames, interrupted=active if failure.redo else {})
+
+    def fail_frame(self, active: ActiveStep, error_type: str, message: str) -> None:
+        """A step failed for good: its workflow fails, and so does the step that opened it."""
+        if active.frame:
+            outer = self.state.active[active.frame]
+            self.drop_inside(active.frame)
+            self.give_up(active.frame, outer, error_type, message)
+            return
+        workflow = self.workflow_of("")
+        step_id = active.step_id if active.step_id != SELECTOR else None
+        self.change(
+            status=RunStatus.FAILED,
+            error=RunError(type=error_type, message=message, step_id=step_id or None),
+            failed_step=step_id or None,
+            failed_input=active.text,
+            active={},
+        )
+        if not workflow.implicit:
+            self.note("workflow_failed", workflow_name=workflow.name, error=message)
+        self.mark(
+            "run_failed",
+            workflow=workflow,
+            metadata={"error": {"type": error_type, "message": message}},
+        )
