@@ -582,6 +582,23 @@ async def test_the_tokens_of_a_run_are_the_sum_over_its_steps(make) -> None:
         await platform.close()
 
 
+async def test_the_tokens_of_branches_are_counted_however_their_commits_fall(make) -> None:
+    branches = [{"id": f"b{number}", "kind": "agent", "ref": "a"} for number in range(5)]
+    spec = {
+        "version": "v1",
+        "agent": {"name": "a"},
+        "workflow": {"type": "concurrent", "participants": branches},
+    }
+    platform = make(models=CountingModel())
+    await platform.open()
+    try:
+        done = await platform.run_from_spec(spec, "four")
+        usage = {"input_tokens": 20, "output_tokens": 5, "total_tokens": 25}
+        assert (done["status"], done["metadata"]["usage"]) == ("completed", usage)
+    finally:
+        await platform.close()
+
+
 async def test_the_audit_trail_is_listed_and_verified(platform) -> None:
     run = await platform.run_from_spec(functions("shout"), "hi")
     (event,) = (await platform.list_audit_events(event_type="run.created", limit=5))["events"]
