@@ -1,5 +1,6 @@
 """Calls to a deployed service by route, over HTTP/JSON or over gRPC."""
 
+import http.client
 import importlib.resources
 import json
 import re
@@ -37,13 +38,22 @@ class Calls(Protocol):
         """Call a route, its path without prefix. Raises OSError when there is no answer."""
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Another place gets no key: a redirect is an answer as any other."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Ask nobody else."""
+
+
 class HttpCalls:
     """HTTP/JSON. prefix: /v1 or nothing."""
 
     def __init__(self, base_url: str, *, prefix: str, trust: bytes | None, timeout: float) -> None:
         self._base = base_url.rstrip("/") + prefix
         self._timeout = timeout
-        self._tls = ssl.create_default_context(cadata=trust.decode("ascii") if trust else None)
+        tls = ssl.create_default_context(cadata=trust.decode("ascii") if trust else None)
+        handlers = (urllib.request.HTTPSHandler(context=tls), _NoRedirects())
+        self._opener = urllib.request.build_opener(*handlers)
 
     def ask(self, verb: str, path: str, body: Json | None, key: str | None) -> Answer:
         """Call a route."""
@@ -56,9 +66,13 @@ class HttpCalls:
             data = json.dumps(body).encode()
         request = urllib.request.Request(self._base + path, data=data, headers=headers, method=verb)
         try:
-            with urllib.request.urlopen(
-                request, timeout=self._timeout, context=self._tls
-            ) as answer:
+            return self._answer(request)
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"{self._base} does not speak HTTP: {error!r}") from error
+
+    def _answer(self, request: urllib.request.Request) -> Answer:
+        try:
+            with self._opener.open(request, timeout=self._timeout) as answer:
                 return Answer(answer.status, _object(answer.read()))
         except urllib.error.HTTPError as error:
             return Answer(error.code, _object(error.read()))
@@ -99,7 +113,10 @@ class GrpcCalls:
         fields |= {place: body} if place not in ("", "*") else body or {}
         # Query parameters are text, which JSON's numbers may be too.
         request = message_factory.GetMessageClass(method.input_type)()
-        json_format.ParseDict(fields, request, descriptor_pool=self._pool)
+        try:
+            json_format.ParseDict(fields, request, descriptor_pool=self._pool)
+        except json_format.ParseError as error:
+            return Answer(400, {"error": "invalid_request", "message": str(error)})
         send = self._channel.unary_unary(
             f"/{method.containing_service.full_name}/{method.name}",
             request_serializer=lambda message: message.SerializeToString(),

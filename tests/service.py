@@ -90,6 +90,15 @@ def gated(text):
 async def waits(text):
     await asyncio.sleep(30)
     return text
+
+async def cancels(text):
+    raise asyncio.CancelledError("their own task was cancelled")
+
+def cancels_too(text):
+    raise asyncio.CancelledError("their own task was cancelled")
+
+def impatient(text):
+    raise TimeoutError("the shop does not answer")
 """
 
 

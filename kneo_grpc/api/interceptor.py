@@ -2,10 +2,12 @@
 what leaves, error table, log line.
 """
 
+import asyncio
 import logging
 import re
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
@@ -56,12 +58,32 @@ _ORDERED = frozenset({"/kneo.v1.SpecService/GetPolicyReport"})
 SINGLE = frozenset({"authorization", "x-kneo-api-key", "idempotency-key"})
 """Headers that have one value; a second one makes both worthless."""
 
+_TWICE = "\0"
+"""Stands between the values of such a header; no key holds it."""
+
+_LEFT = (grpc.StatusCode.CANCELLED, 499)
+"""How a call ends whose caller did not wait for the answer."""
+
 
 class Undecodable:
     """Stands for a request whose bytes are no message of the expected type."""
 
     def __init__(self, error: KneoError) -> None:
         self.error = error
+
+
+@dataclass(slots=True)
+class _Served:
+    """A call as its log line tells it. principal: None for whom nobody knows."""
+
+    rpc: str
+    headers: Mapping[str, str]
+    request_id: str
+    begun: float = field(default_factory=time.perf_counter)
+    principal: Principal | None = None
+    call: Call | None = None
+    failure: KneoError | None = None
+    left: bool = False
 
 
 class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in stubs only
@@ -127,26 +149,23 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         plumbing = rpc.startswith(PLUMBING)
 
         async def serve(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            begun = time.perf_counter()
-            headers = _headers(context)
-            request_id = self._request_id(headers)
-            failure: KneoError | None = None
-            call: Call | None = None
+            served = self._served(rpc, context)
             try:
-                call = self._enter(rpc, headers, request_id)
+                self._enter(served)
                 if isinstance(request, Undecodable):
                     raise request.error
                 response = await inner(request, context)
                 if not plumbing:
                     response = await self._answers.answer(response, ordered=rpc in _ORDERED)
-                context.set_trailing_metadata((("x-request-id", request_id),))
+                context.set_trailing_metadata((("x-request-id", served.request_id),))
                 return response
+            except asyncio.CancelledError:
+                served.left = True
+                raise
             except Exception as error:
-                failure = self._known(rpc, request_id, error)
-                self._note_denial(rpc, headers, failure, call)
-                await _abort(context, failure, request_id)
+                await self._refuse(served, context, error)
             finally:
-                self._log(rpc, headers, request_id, begun, failure, call)
+                self._log(served)
 
         return serve
 
@@ -156,26 +175,35 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         async def serve(
             request: Any, context: grpc.aio.ServicerContext[Any, Any]
         ) -> AsyncIterator[Any]:
-            begun = time.perf_counter()
-            headers = _headers(context)
-            request_id = self._request_id(headers)
-            failure: KneoError | None = None
-            call: Call | None = None
+            served = self._served(rpc, context)
             try:
-                call = self._enter(rpc, headers, request_id)
+                self._enter(served)
                 if isinstance(request, Undecodable):
                     raise request.error
                 responses = inner(_readable(request), context)
                 async for response in responses if plumbing else self._answers.stream(responses):
                     yield response
+            except (asyncio.CancelledError, GeneratorExit):
+                served.left = True
+                raise
             except Exception as error:
-                failure = self._known(rpc, request_id, error)
-                self._note_denial(rpc, headers, failure, call)
-                await _abort(context, failure, request_id)
+                await self._refuse(served, context, error)
             finally:
-                self._log(rpc, headers, request_id, begun, failure, call)
+                self._log(served)
 
         return serve
+
+    def _served(self, rpc: str, context: Any) -> _Served:
+        headers = _headers(context)
+        return _Served(rpc, headers, self._request_id(headers))
+
+    async def _refuse(self, served: _Served, context: Any, error: Exception) -> None:
+        """End a call with its error."""
+        failure = served.failure = self._known(served, error)
+        self._note_denial(served)
+        code, _ = status_of(failure)
+        told = trailers(failure, served.request_id)
+        await context.abort(code, message_of(failure), trailing_metadata=told)
 
     def _request_id(self, headers: Mapping[str, str]) -> str:
         """Return the caller's id where it is one and says nothing that must not be repeated."""
@@ -183,10 +211,11 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         usable = REQUEST_ID.fullmatch(sent) and self._answers.text(sent) == sent
         return sent if usable else self._ids.new("reqid")
 
-    def _enter(self, rpc: str, headers: Mapping[str, str], request_id: str) -> Call:
+    def _enter(self, served: _Served) -> None:
         """Find out who calls and whether they may; raises Unauthenticated or Forbidden."""
+        rpc = served.rpc
         needed = OPEN if rpc in self._opened else POLICY.get(rpc)
-        principal = self._principal(headers)
+        principal = served.principal = self._principal(served.headers)
         if needed is None:
             raise Forbidden("this method is not open to anybody")
         if needed != OPEN and principal is None:
@@ -196,20 +225,18 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         caller = principal or Principal(
             name="stranger", roles=frozenset({"stranger"}), scopes=frozenset()
         )
-        call = Call(
+        served.call = Call(
             principal=caller,
-            request_id=request_id,
-            idempotency_key=headers.get("idempotency-key"),
+            request_id=served.request_id,
+            idempotency_key=served.headers.get("idempotency-key"),
         )
-        set_call(call)
-        return call
+        set_call(served.call)
 
     def _principal(self, headers: Mapping[str, str]) -> Principal | None:
         if not self._keys:
             return ANONYMOUS
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        presented = token.strip() if scheme.lower() == "bearer" else ""
-        presented = presented or headers.get("x-kneo-api-key", "").strip()
+        presented = _bearer(headers.get("authorization", ""))
+        presented = presented or _unpadded(headers.get("x-kneo-api-key", ""))
         if presented:
             return self._keys.find(presented)
         uri, dns = headers.get("x-kneo-client-uri", ""), headers.get("x-kneo-client-dns", "")
@@ -233,56 +260,49 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
 
         return read
 
-    def _known(self, rpc: str, request_id: str, error: Exception) -> KneoError:
+    def _known(self, served: _Served, error: Exception) -> KneoError:
         """Return our error without secrets; any other is logged once and becomes a generic one."""
         if isinstance(error, KneoError):
             self._counts.rejected += isinstance(error, QueueFull)
             return self._answers.error(error)
-        faults.error(
-            "unexpected error", exc_info=error, extra={"rpc": rpc, "request_id": request_id}
-        )
+        facts = {"rpc": served.rpc, "request_id": served.request_id}
+        faults.error("unexpected error", exc_info=error, extra=facts)
         return KneoError("an internal error occurred; the service's log tells more")
 
-    def _note_denial(
-        self, rpc: str, headers: Mapping[str, str], failure: KneoError, call: Call | None
-    ) -> None:
+    def _note_denial(self, served: _Served) -> None:
         """Let the audit trail know that somebody was turned away."""
+        failure, principal = served.failure, served.principal
         if not isinstance(failure, Unauthenticated | Forbidden):
             return
-        principal = call.principal if call else self._principal(headers)
         denial = Denial(
             principal=principal.name if principal else None,
-            method=rpc.rpartition(".")[2],
+            method=served.rpc.rpartition(".")[2],
             reason=failure.reason,
             scope=failure.details.get("required_scope"),
         )
-        self._denials.note(denial, headers.get("x-kneo-peer"))
+        self._denials.note(denial, served.headers.get("x-kneo-peer"))
 
-    def _log(
-        self,
-        rpc: str,
-        headers: Mapping[str, str],
-        request_id: str,
-        begun: float,
-        failure: KneoError | None,
-        call: Call | None,
-    ) -> None:
+    def _log(self, served: _Served) -> None:
         if not self._log_requests:
             return
+        headers, call, failure = served.headers, served.call, served.failure
+        principal = call.principal if call else served.principal
         code, http = grpc.StatusCode.OK, call.http_status if call else 200
         if failure is not None:
             code, http = status_of(failure)
-        path = headers.get("x-envoy-original-path", rpc).partition("?")[0]
+        elif served.left:
+            code, http = _LEFT
+        path = headers.get("x-envoy-original-path", served.rpc).partition("?")[0]
         facts: dict[str, Any] = {
             "event": "http_request",
-            "request_id": request_id,
+            "request_id": served.request_id,
             "method": headers.get("x-envoy-original-method", "POST"),
             "path": path,
-            "rpc": rpc,
+            "rpc": served.rpc,
             "status_code": http,
             "grpc_code": code.name,
-            "duration_ms": round((time.perf_counter() - begun) * 1000, 3),
-            "principal": call.principal.name if call else None,
+            "duration_ms": round((time.perf_counter() - served.begun) * 1000, 3),
+            "principal": principal.name if principal else None,
             "run_id": call.run_id if call else None,
             "client_ip": headers.get("x-kneo-peer"),
             "user_agent": headers.get("user-agent"),
@@ -293,9 +313,19 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         )
 
 
-async def _abort(context: Any, error: KneoError, request_id: str) -> None:
-    code, _ = status_of(error)
-    await context.abort(code, message_of(error), trailing_metadata=trailers(error, request_id))
+def _bearer(header: str) -> str:
+    """Return the key of an authorization header; "" where it is not written in one of two ways.
+
+    The gateway counts a key's calls by the header as it is: each further spelling of the same key
+    would be allowed as many calls again.
+    """
+    scheme, _, token = header.partition(" ")
+    return _unpadded(token) if scheme in ("Bearer", "bearer") else ""
+
+
+def _unpadded(key: str) -> str:
+    """Return a key; "" where blanks stand around it. See _bearer."""
+    return key if key == key.strip() else ""
 
 
 def _readable(request: Any) -> Any:
@@ -312,8 +342,7 @@ async def _decoded(requests: AsyncIterable[Any]) -> AsyncIterator[Any]:
 
 def _headers(context: Any) -> dict[str, str]:
     """Return the request's metadata. Of a name sent twice the first value counts, but of what
-    decides who calls or what a repeat is: there several values are one, as HTTP has it, which is
-    nobody's key.
+    decides who calls or what a repeat is: there several values are one that is nobody's key.
     """
     headers: dict[str, str] = {}
     for key, value in context.invocation_metadata() or ():
@@ -322,7 +351,7 @@ def _headers(context: Any) -> dict[str, str]:
         if key not in headers:
             headers[key] = value
         elif key in SINGLE:
-            headers[key] += f",{value}"
+            headers[key] += f"{_TWICE}{value}"
     if not GATEWAY_HEADERS.isdisjoint(headers) and not context.peer().startswith("unix:"):
         for name in GATEWAY_HEADERS:
             headers.pop(name, None)

@@ -9,11 +9,13 @@ from kneo_grpc.api.key_rules import Holder, check_holders, check_key
 from kneo_grpc.api.policy import ROLES, SCOPES
 from kneo_grpc.domain.errors import StartRefused
 from kneo_grpc.domain.principal import Principal
+from kneo_grpc.spec.spelling import closest
 
 KEYS = "KNEO_SERV_API_KEYS"
 ADMIN_KEY = "KNEO_SERV_ADMIN_API_KEY"
 CLIENTS = "KNEO_SERV_TLS_CLIENTS"
 
+_NOUNS = frozenset(scope.partition(":")[0] for scope in SCOPES)
 
 ADMIN = Principal(name="admin", roles=frozenset({"admin"}), scopes=frozenset({"*"}))
 """Who holds the admin key."""
@@ -118,12 +120,22 @@ def _principal(name: str, grants: str, number: int, setting: str = KEYS) -> Prin
     scopes = frozenset(word for word in words if word not in ROLES)
     unknown = sorted(scopes - SCOPES)
     if unknown or not words:
-        named = ", ".join(unknown) or "nothing"
-        raise StartRefused(
-            f"{setting}: entry {number} ({name}) grants {named}, which is no role or scope"
-        )
+        named = ", ".join(map(_told, unknown)) or "nothing"
+        raise StartRefused(f"{setting}: entry {number} grants {named}, which is no role or scope")
     expanded = frozenset[str]().union(*(ROLES[role] for role in roles))
     return Principal(name=name, roles=roles, scopes=scopes | expanded)
+
+
+def _told(word: str) -> str:
+    """Return what is told of a word that grants nothing: itself where it is a misspelt role or
+    scope, for the rest of a key with a colon in it stands in the same place.
+    """
+    noun, colon, verb = word.partition(":")
+    if colon:
+        ours = closest(noun, _NOUNS) is not None and verb.isascii() and verb.isalpha()
+    else:
+        ours = closest(word, ROLES) is not None
+    return word if ours else "something"
 
 
 def _digest(key: str) -> bytes:

@@ -8,11 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
+
+from kneo_grpc.app.settings import environment
 
 READY_SECONDS = 60
 SPEC = "examples/smoke_human_workflow.yaml"
@@ -26,13 +29,15 @@ def run_demo(*, once: bool, port: int | None) -> int:
     """Show the main job; then stay up until Ctrl-C, unless once. Return the exit code."""
     chosen = port or _free_port()
     base = f"http://127.0.0.1:{chosen}"
-    with _service(chosen) as service:
+    with tempfile.TemporaryDirectory(prefix="kneo-") as folder, _service(chosen, folder) as service:
         try:
             _wait_ready(service, base)
             print(f"service ready: {base}")
             _show(base)
             if not once:
-                print(f"\nthe service stays up at {base}; stop it with Ctrl-C")
+                print(
+                    f"\nthe service stays up at {base}; stop it with Ctrl-C, and its runs are gone"
+                )
                 service.wait()
         except DemoFailed as error:
             print(f"error: {error}", file=sys.stderr)
@@ -101,10 +106,16 @@ def _wait_ready(service: "subprocess.Popen[bytes]", base: str) -> None:
 
 
 @contextlib.contextmanager
-def _service(port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run the service as a user would, its log lines on standard error."""
+def _service(port: int, folder: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run the service, its log lines on standard error. folder: of its state.
+
+    The caller's settings may name a database that is no place for a demonstration, and keys that
+    it does not have.
+    """
     command = [sys.executable, "-m", "kneo_grpc", "service", "serve", "--port", str(port)]
-    service = subprocess.Popen(command, stdout=sys.stderr)  # noqa: S603 # our own command
+    env = {name: value for name, value in environment().items() if not name.startswith("KNEO_")}
+    env["KNEO_SERV_STATE_PATH"] = f"{folder}/kneo_runs.sqlite"
+    service = subprocess.Popen(command, stdout=sys.stderr, env=env)  # noqa: S603 # our own command
     try:
         yield service
     finally:

@@ -1,15 +1,13 @@
 """Envoy on its own, before services that run elsewhere on the machine."""
 
 import asyncio
-import signal
 from pathlib import Path
 
+from kneo_grpc.app.binding import check_binding
+from kneo_grpc.app.entry import beside, run_process, stop_on_signals
 from kneo_grpc.app.gateway import EnvoyProcess, render
-from kneo_grpc.app.logs import configure_logs
-from kneo_grpc.app.redaction import build_redactor, tell_refusal
 from kneo_grpc.app.server import gateway_settings
-from kneo_grpc.app.settings import environment, read_settings
-from kneo_grpc.domain.errors import StartRefused
+from kneo_grpc.app.settings import Settings, environment, read_settings
 from kneo_grpc.integrations.clock import SystemClock
 
 
@@ -27,33 +25,26 @@ def render_config(
 
 
 def run_gateway(*, host: str, port: int | None, tls_port: int | None, upstreams: list[str]) -> int:
-    """Run Envoy until SIGTERM or SIGINT; return the exit code."""
-    try:
-        settings = read_settings(environment())
-        configure_logs(settings.log_level, redactor=build_redactor(settings))
+    """Run Envoy until SIGTERM or SIGINT; return the exit code. Refusals go to standard error."""
+
+    async def work(settings: Settings) -> None:
+        # The service behind may be on loopback, and believe that only this machine can call.
+        check_binding(settings, host, plaintext=port is not None)
         paths = _upstreams(upstreams)
         told = gateway_settings(
             host=host, port=port, tls_port=tls_port, upstreams=paths, settings=settings
         )
-        asyncio.run(_run(EnvoyProcess(told, SystemClock())))
-    except StartRefused as error:
-        tell_refusal(error)
-        return 1
-    return 0
+        stop = stop_on_signals()
+        envoy = EnvoyProcess(told, SystemClock())
+        await envoy.start()
+        async with beside(envoy.supervise()):
+            await stop.wait()
+        await envoy.stop()
+
+    return run_process(work, loop=asyncio.run)
 
 
 def _upstreams(words: list[str]) -> tuple[Path | str, ...]:
     return tuple(
         Path(word.removeprefix("unix:")) if word.startswith("unix:") else word for word in words
     )
-
-
-async def _run(envoy: EnvoyProcess) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await envoy.start()
-    watch = asyncio.create_task(envoy.supervise())
-    await stop.wait()
-    watch.cancel()
-    await envoy.stop()

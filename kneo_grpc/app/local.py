@@ -130,12 +130,12 @@ class LocalPlatform:
     async def openapi(self) -> dict[str, Any]:
         """As GET /v1/openapi.json."""
         method = self._servicers.meta.GetOpenApi
-        return document_object(await self._call(method, "GetOpenApiRequest", {}))
+        return document_object(await self._call(method, "GetOpenApiRequest", {}, public=True))
 
     async def metrics(self) -> str:
         """As GET /v1/metrics."""
         method = self._servicers.meta.GetMetrics
-        return document_text(await self._call(method, "GetMetricsRequest", {}))
+        return document_text(await self._call(method, "GetMetricsRequest", {}, public=True))
 
     async def prune_retention(self) -> dict[str, Any]:
         """As POST /v1/maintenance/prune-retention."""
@@ -284,7 +284,10 @@ class LocalPlatform:
         method: Callable[[Any, Any], Any],
         request_type: str,
         body: Mapping[str, Any],
+        *,
+        public: bool = False,
     ) -> dict[str, Any]:
+        """Call a servicer. public: the answer tells of no request, so nothing is blanked in it."""
         given = {key: value for key, value in body.items() if value is not None}
         try:
             request = ParseDict(given, requests()[request_type]())
@@ -293,7 +296,7 @@ class LocalPlatform:
         set_call(Call(principal=LOCAL, request_id="local", idempotency_key=self._idempotency_key))
         answering: Awaitable[Message] = method(request, _Context())
         answer = await answering
-        if self._answers is not None:
+        if self._answers is not None and not public:
             answer = self._answers.message(answer)
         data = canonical(
             MessageToDict(
@@ -336,6 +339,8 @@ async def open_local(
         # The command line puts specs together itself, with the project it finds from this folder.
         project_config=None,
         import_allow=("*",),
+        # Its standard output is the command's answer; the next service exports.
+        audit_export=False,
     )
     platform = build_platform(settings, exclusive=False)
     await platform.start()

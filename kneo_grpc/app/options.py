@@ -3,6 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+PORT = 8000
+
+
+def plain_port(port: int | None, tls_port: int | None) -> int | None:
+    """Return the port without TLS that a command line asks for: given, or 8000; None where only
+    one for TLS is given.
+    """
+    return PORT if port is None and tls_port is None else port
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
@@ -13,7 +22,7 @@ class ServeOptions:
     """
 
     host: str = "127.0.0.1"
-    port: int | None = 8000
+    port: int | None = PORT
     grpc_port: int | None = None
     tls_port: int | None = None
     tls_cert: Path | None = None

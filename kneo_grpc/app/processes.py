@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import signal
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -12,12 +13,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from kneo_grpc.app.binding import check_binding
+from kneo_grpc.app.entry import beside, run_process, stop_on_signals
 from kneo_grpc.app.gateway import EnvoyProcess, end_with_parent
-from kneo_grpc.app.logs import configure_logs
 from kneo_grpc.app.options import ServeOptions
-from kneo_grpc.app.redaction import build_redactor, tell_refusal
-from kneo_grpc.app.server import gateway_settings, serve, stop_on_signals, where
-from kneo_grpc.app.settings import Settings, environment, read_settings
+from kneo_grpc.app.server import gateway_settings, serve, where
+from kneo_grpc.app.settings import Settings
 from kneo_grpc.domain.errors import StartRefused
 from kneo_grpc.integrations.clock import SystemClock
 from kneo_grpc.ports.clock import Clock
@@ -85,10 +85,20 @@ class ServerProcesses:
             if self._stopping:
                 return
             logger.error("a server process died", extra={"number": number, "exit_code": code})
+            await self._start_again(number)
+
+    async def _start_again(self, number: int) -> None:
+        """Start a process in the place of a dead one; try until the machine can or all stop."""
+        while True:
             await self._clock.sleep(RESTART_PAUSE)
             if self._stopping:
                 return
-            self._children[number] = await self._spawn(number)
+            try:
+                self._children[number] = await self._spawn(number)
+                return
+            except (OSError, subprocess.SubprocessError) as error:
+                facts = {"number": number, "error": str(error)}
+                logger.error("a server process cannot be started", extra=facts)
 
     async def _spawn(self, number: int) -> _Child:
         socket = self._socket(number)
@@ -142,15 +152,10 @@ async def serve_many(settings: Settings, options: ServeOptions) -> None:
         )
         envoy = EnvoyProcess(told, clock)
         await envoy.start()
-        watches = [
-            asyncio.create_task(envoy.supervise()),
-            asyncio.create_task(servers.supervise()),
-        ]
-        logger.info("service ready", extra={**where(options), "processes": options.processes})
-        await stop.wait()
-        logger.info("service stops")
-        for watch in watches:
-            watch.cancel()
+        async with beside(envoy.supervise()), beside(servers.supervise()):
+            logger.info("service ready", extra={**where(options), "processes": options.processes})
+            await stop.wait()
+            logger.info("service stops")
         await servers.stop(settings.shutdown_timeout + END)
         await envoy.stop()
     logger.info("service stopped")
@@ -162,17 +167,7 @@ def main() -> int:
     options = ServeOptions(
         socket=Path(told["socket"]), worker=bool(told["worker"]), gateway=False, port=None
     )
-    try:
-        settings = read_settings(environment())
-        configure_logs(settings.log_level, redactor=build_redactor(settings))
-        # uvloop is the server's loop; the parent's needs are small.
-        import uvloop
-
-        uvloop.run(serve(settings, options))
-    except StartRefused as error:
-        tell_refusal(error)
-        return 1
-    return 0
+    return run_process(lambda settings: serve(settings, options))
 
 
 if __name__ == "__main__":

@@ -3,15 +3,10 @@
 import asyncio
 from pathlib import Path
 
-import uvloop
-
-from kneo_grpc.app.logs import configure_logs
+from kneo_grpc.app.entry import run_process
 from kneo_grpc.app.options import ServeOptions
 from kneo_grpc.app.processes import serve_many
-from kneo_grpc.app.redaction import build_redactor, tell_refusal
 from kneo_grpc.app.server import serve
-from kneo_grpc.app.settings import environment, read_settings
-from kneo_grpc.domain.errors import StartRefused
 
 
 def run_service(
@@ -38,14 +33,7 @@ def run_service(
         worker=worker,
         processes=processes,
     )
-    try:
-        settings = read_settings(environment())
-        configure_logs(settings.log_level, redactor=build_redactor(settings))
-        if processes > 1:
-            asyncio.run(serve_many(settings, options))
-        else:
-            uvloop.run(serve(settings, options))
-    except StartRefused as error:
-        tell_refusal(error)
-        return 1
-    return 0
+    if processes > 1:
+        # The parent's needs are small.
+        return run_process(lambda settings: serve_many(settings, options), loop=asyncio.run)
+    return run_process(lambda settings: serve(settings, options))

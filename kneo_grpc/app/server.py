@@ -1,13 +1,10 @@
 """The service process: the gRPC server, and Envoy as its child."""
 
-import asyncio
 import contextlib
 import dataclasses
 import importlib.resources
 import logging
-import signal
 import tempfile
-from collections.abc import AsyncIterator, Coroutine
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from typing import Any
 from kneo_grpc import __version__
 from kneo_grpc.api.server import SERVICES, ApiServer
 from kneo_grpc.app.binding import check_binding, is_loopback
+from kneo_grpc.app.entry import beside, stop_on_signals
 from kneo_grpc.app.gateway import EnvoyProcess, GatewaySettings, ensure_local_certificate
 from kneo_grpc.app.loops import duties
 from kneo_grpc.app.memory import calm_collector
@@ -57,7 +55,7 @@ async def serve(settings: Settings, options: ServeOptions) -> None:
             envoy = EnvoyProcess(_gateway_settings(settings, options, socket), platform.clock)
             await envoy.start()
             stack.push_async_callback(envoy.stop)
-            await stack.enter_async_context(_background(envoy.supervise()))
+            await stack.enter_async_context(beside(envoy.supervise()))
         if not options.worker and not settings.database_url:
             logger.warning("no run will be executed: no worker can share a SQLite file")
         calm_collector()
@@ -152,30 +150,3 @@ def where(options: ServeOptions) -> dict[str, object]:
     if not options.gateway:
         facts |= {"http": None, "https": None}
     return {key: value for key, value in facts.items() if value is not None}
-
-
-def stop_on_signals() -> asyncio.Event:
-    """Return an event that SIGTERM and SIGINT set."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
-
-
-@contextlib.asynccontextmanager
-async def _background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run a loop beside the service; a loop that dies is logged, never silent."""
-    task = asyncio.create_task(work)
-    task.add_done_callback(_report)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await task
-
-
-def _report(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled() and task.exception() is not None:
-        logger.error("a background loop died", exc_info=task.exception())

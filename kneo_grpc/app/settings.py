@@ -19,13 +19,17 @@ from kneo_grpc.integrations import variables
 from kneo_grpc.platform.health import Secret
 from kneo_grpc.platform.retention import RetentionSettings
 from kneo_grpc.ports.upkeep import Kept
-from kneo_grpc.spec.secret_names import provider_variable
 
 T = TypeVar("T")
 
 EXAMPLES = "kneo_grpc.examples"
 BODY_BYTES_MAX = 16 * 1024 * 1024
 """Largest limit of requests, below what gRPC takes: so it is the service that refuses."""
+
+RATE_MAX = 1_000_000
+"""Calls a minute: what Envoy's buckets can count to the percent."""
+
+HOPS_MAX = 100
 
 _ORIGIN = re.compile(r"https?://[^/\s]+")
 
@@ -51,7 +55,8 @@ class EdgeSettings:
 class Settings:
     """What the operator decided. Every field names its variable in docs/environment.md.
 
-    skill_root: the folder of skills where it is not the spec root, as on the command line.
+    skill_root: the folder of skills where it is not the spec root, as on the command line. filled:
+    the variables that hold anything, by name.
     """
 
     database_url: str = field(default="", repr=False)
@@ -85,7 +90,8 @@ class Settings:
     log_level: str = "INFO"
     request_logs: bool = True
     audit_export: bool = False
-    health_providers: tuple[Secret, ...] = ()
+    filled: frozenset[str] = field(default=frozenset(), repr=False)
+    health_providers: tuple[str, ...] = ()
     health_mcp: tuple[Secret, ...] = ()
     redaction: Rules = field(default_factory=Rules)
 
@@ -114,7 +120,7 @@ def read_settings(source: Mapping[str, str]) -> Settings:
         project_config=reader.path("KNEO_PROJECT_CONFIG"),
         environment=reader.text("KNEO_ENV") or None,
         environments=reader.words("KNEO_SERV_ENVIRONMENTS"),
-        spec_signing_key=source.get("KNEO_SERV_SPEC_SIGNING_KEY", ""),
+        spec_signing_key=reader.utf8("KNEO_SERV_SPEC_SIGNING_KEY"),
         spec_verify_keys=reader.words("KNEO_SERV_SPEC_VERIFY_KEYS"),
         import_allow=reader.words("KNEO_SERV_IMPORT_ALLOW", EXAMPLES),
         keys=reader.keys(),
@@ -138,8 +144,9 @@ def read_settings(source: Mapping[str, str]) -> Settings:
         log_level=reader.level("KNEO_SERV_LOG_LEVEL"),
         request_logs=reader.flag("KNEO_SERV_REQUEST_LOGS", default=True),
         audit_export=reader.flag("KNEO_SERV_AUDIT_EXPORT_ENABLED", default=False),
-        health_providers=reader.secrets("KNEO_SERV_HEALTH_PROVIDERS", provider=True),
-        health_mcp=reader.secrets("KNEO_SERV_HEALTH_MCP_SECRETS", provider=False),
+        filled=frozenset(name for name, value in source.items() if value.strip()),
+        health_providers=reader.words("KNEO_SERV_HEALTH_PROVIDERS"),
+        health_mcp=reader.secrets("KNEO_SERV_HEALTH_MCP_SECRETS"),
         redaction=reader.redaction(),
     )
     reader.check()
@@ -159,6 +166,14 @@ class _Reader:
 
     def text(self, name: str, default: str = "") -> str:
         return self._source.get(name, "").strip() or default
+
+    def utf8(self, name: str) -> str:
+        value = self.text(name)
+        # A byte that is no UTF-8 arrives as half a surrogate pair.
+        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            self._faults.append(f"{name} holds bytes that are not UTF-8")
+            return ""
+        return value
 
     def path(self, name: str) -> Path | None:
         return Path(self.text(name)) if self.text(name) else None
@@ -196,12 +211,15 @@ class _Reader:
             return default
         return number
 
-    def count(self, name: str, default: int) -> int:
+    def count(self, name: str, default: int, most: int = 2**31 - 1) -> int:
         value = self.text(name)
         if not value:
             return default
         if not value.isascii() or not value.isdigit():
             self._faults.append(f"{name} must be a whole number, 0 or more")
+            return default
+        if len(value) > len(str(most)) or int(value) > most:
+            self._faults.append(f"{name} must be at most {most}")
             return default
         return int(value)
 
@@ -236,9 +254,9 @@ class _Reader:
             self._faults.append("KNEO_SERV_CORS_ORIGINS takes origins such as https://example.org")
         return EdgeSettings(
             cors_origins=origins,
-            trusted_hops=self.count("KNEO_SERV_TRUSTED_HOPS", 0),
-            key_rate=self.count("KNEO_SERV_RATE_LIMIT_PER_KEY", 0),
-            address_rate=self.count("KNEO_SERV_RATE_LIMIT_PER_ADDRESS", 0),
+            trusted_hops=self.count("KNEO_SERV_TRUSTED_HOPS", 0, HOPS_MAX),
+            key_rate=self.count("KNEO_SERV_RATE_LIMIT_PER_KEY", 0, RATE_MAX),
+            address_rate=self.count("KNEO_SERV_RATE_LIMIT_PER_ADDRESS", 0, RATE_MAX),
             max_connections=self.whole("KNEO_SERV_MAX_CONNECTIONS", 10_000),
             max_streams=self.whole("KNEO_SERV_MAX_STREAMS", 256),
             read_timeout=self.seconds("KNEO_SERV_READ_TIMEOUT_SECONDS", 30),
@@ -276,13 +294,11 @@ class _Reader:
         # Switched off, a service with keys is as open as one without, and as confined to loopback.
         return keys if enabled else ApiKeys(())
 
-    def secrets(self, name: str, *, provider: bool) -> tuple[Secret, ...]:
-        found = []
-        for word in self.words(name):
-            variable = provider_variable(word) if provider else word
-            present = bool(self._source.get(variable, "").strip())
-            found.append(Secret(name=word, env_var=variable, present=present))
-        return tuple(found)
+    def secrets(self, name: str) -> tuple[Secret, ...]:
+        return tuple(
+            Secret(name=word, env_var=word, present=bool(self.text(word)))
+            for word in self.words(name)
+        )
 
     def redaction(self) -> Rules:
         rules, faults = rules_of(self._source, named=self.words("KNEO_SERV_HEALTH_MCP_SECRETS"))

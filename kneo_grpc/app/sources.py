@@ -1,11 +1,13 @@
 """Builds what finds specs, and applies what a project decides for the whole process."""
 
+import functools
 from datetime import timedelta
 
 from kneo_grpc.app.settings import Settings
 from kneo_grpc.domain.errors import InvalidInput, StartRefused
 from kneo_grpc.integrations.ed25519 import read_public_key
 from kneo_grpc.integrations.spec_files import ConfinedFiles, examples_folder
+from kneo_grpc.platform.health import Secret
 from kneo_grpc.platform.retention import RetentionSettings
 from kneo_grpc.platform.spec_sources import SourceSettings, SpecSources
 from kneo_grpc.ports.clock import Clock
@@ -13,6 +15,7 @@ from kneo_grpc.ports.upkeep import Kept
 from kneo_grpc.spec.bundle import HmacKey, VerifyingKey
 from kneo_grpc.spec.environments import choose_environment
 from kneo_grpc.spec.project import Project, read_project
+from kneo_grpc.spec.secret_names import provider_variable
 
 
 def build_sources(settings: Settings, clock: Clock) -> SpecSources:
@@ -59,6 +62,21 @@ def project_secrets(settings: Settings) -> tuple[str, ...]:
     return (*secrets.provider_env.values(), *secrets.extra_env.values())
 
 
+def provider_secrets(settings: Settings) -> tuple[Secret, ...]:
+    """Return the keys of the providers that the operator wants to be there, in the variables that
+    the project names for them.
+
+    Raises StartRefused on a project config that cannot be used.
+    """
+    project = _project(settings)
+    given = project.config.secrets.provider_env if project else {}
+    found = ((name, provider_variable(name, given)) for name in settings.health_providers)
+    return tuple(
+        Secret(name=name, env_var=variable, present=variable in settings.filled)
+        for name, variable in found
+    )
+
+
 def _files(settings: Settings) -> ConfinedFiles:
     return ConfinedFiles(
         settings.spec_root, examples=examples_folder(), config=settings.project_config
@@ -70,11 +88,15 @@ def _project(settings: Settings) -> Project | None:
         file = _files(settings).project()
         if file is None:
             return None
-        project = read_project(file.content, name=file.name)
+        project = _read(file.content, name=file.name)
         choose_environment(settings.environment, project)
         return project
     except InvalidInput as error:
         raise StartRefused(error.message) from None
+
+
+# Several parts of a process ask for it while they are built.
+_read = functools.lru_cache(maxsize=1)(read_project)
 
 
 def _bundle_keys(settings: Settings) -> tuple[VerifyingKey, ...]:

@@ -32,7 +32,7 @@ from kneo_grpc.app.base import (
 )
 from kneo_grpc.app.redaction import build_redactor
 from kneo_grpc.app.settings import Settings
-from kneo_grpc.app.sources import retention_settings
+from kneo_grpc.app.sources import provider_secrets, retention_settings
 from kneo_grpc.domain.errors import StoreUnavailable
 from kneo_grpc.integrations.clock import SystemClock
 from kneo_grpc.integrations.code import CodeRegistry
@@ -267,7 +267,7 @@ def build_platform(
         code=base.code,
         specs=specs,
         spec_views=SpecViews(specs),
-        skills=Skills(settings.spec_root),
+        skills=Skills(settings.skill_root or settings.spec_root),
         legs=legs,
         runs=runs,
         run_views=RunViews(store, runs, specs, base.audit),
@@ -284,7 +284,7 @@ def build_platform(
         health=Health(
             store=store,
             code=base.code,
-            providers=settings.health_providers,
+            providers=provider_secrets(settings),
             mcp=settings.health_mcp,
         ),
         policies=build_policies(store, base),

@@ -1,44 +1,35 @@
 """A worker of its own: executes queued runs, serves nobody."""
 
-import asyncio
 import contextlib
 import logging
-import signal
+from collections.abc import Coroutine
 from dataclasses import replace
-
-import uvloop
+from typing import Any
 
 from kneo_grpc import __version__
-from kneo_grpc.app.logs import configure_logs
+from kneo_grpc.app.entry import run_process, stop_on_signals
 from kneo_grpc.app.loops import duties
 from kneo_grpc.app.memory import calm_collector
-from kneo_grpc.app.redaction import build_redactor, tell_refusal
-from kneo_grpc.app.settings import Settings, environment, read_settings
+from kneo_grpc.app.settings import Settings
 from kneo_grpc.app.wiring import build_platform
-from kneo_grpc.domain.errors import StartRefused
 
 logger = logging.getLogger("kneo_grpc.app")
 
 
 def run_worker(*, concurrency: int | None) -> int:
     """Work until SIGTERM or SIGINT; return the exit code. Refusals go to standard error."""
-    try:
-        settings = read_settings(environment())
+
+    def begin(settings: Settings) -> Coroutine[Any, Any, None]:
         if concurrency is not None:
             settings = replace(settings, worker_concurrency=concurrency)
-        configure_logs(settings.log_level, redactor=build_redactor(settings))
-        uvloop.run(work(settings))
-    except StartRefused as error:
-        tell_refusal(error)
-        return 1
-    return 0
+        return work(settings)
+
+    return run_process(begin)
 
 
 async def work(settings: Settings) -> None:
     """Work until a signal, then let the runs under way end. Raises StartRefused."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_on_signals()
     platform = build_platform(settings)
     async with contextlib.AsyncExitStack() as stack:
         await platform.start()

@@ -147,10 +147,13 @@ def _hmac_key(name: str, *, required: bool) -> "HmacKey":
     # See sign().
     from kneo_grpc.spec.bundle import HmacKey
 
-    secret = variables().get(name, "")
+    secret = variables().get(name, "").strip()
     if required and not secret:
         raise InvalidInput(f"the variable {name} holds no key to sign with")
-    return HmacKey(secret.encode("utf-8", "surrogateescape"), name)
+    try:
+        return HmacKey(secret.encode(), name)
+    except UnicodeEncodeError:
+        raise InvalidInput(f"the variable {name} holds bytes that are not UTF-8") from None
 
 
 def _verifying_keys(key_env: str, public_keys: list[str]) -> "list[VerifyingKey]":
@@ -160,6 +163,6 @@ def _verifying_keys(key_env: str, public_keys: list[str]) -> "list[VerifyingKey]
     listed = variables().get("KNEO_SERV_SPEC_VERIFY_KEYS", "").split(",")
     texts = [*public_keys, *(text.strip() for text in listed)]
     keys: list[VerifyingKey] = [read_public_key(text) for text in texts if text]
-    if variables().get(key_env):
+    if variables().get(key_env, "").strip():
         keys.append(_hmac_key(key_env, required=True))
     return keys

@@ -14,12 +14,15 @@ app = typer.Typer(
 
 _DEFAULT_UPSTREAM = "127.0.0.1:50051"
 _Host = Annotated[str, typer.Option(help="Address to listen on.")]
-_Port = Annotated[
-    int, typer.Option(min=1, max=65535, help="Port for HTTP/JSON, gRPC and gRPC-Web.")
+Port = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=65535,
+        help="Port for HTTP/JSON, gRPC and gRPC-Web; 8000 when left out, none with --tls-port.",
+    ),
 ]
-_TlsPort = Annotated[
-    int | None, typer.Option(min=1, max=65535, help="Port for the same, over TLS.")
-]
+TlsPort = Annotated[int | None, typer.Option(min=1, max=65535, help="Port for the same, over TLS.")]
 _Upstreams = Annotated[
     list[str] | None,
     typer.Option(
@@ -34,8 +37,8 @@ _Upstreams = Annotated[
 @app.command("render")
 def render(
     host: _Host = "127.0.0.1",
-    port: _Port = 8000,
-    tls_port: _TlsPort = None,
+    port: Port = None,
+    tls_port: TlsPort = None,
     upstream: _Upstreams = None,
     output: Annotated[
         Path | None,
@@ -45,10 +48,14 @@ def render(
     """Print the Envoy configuration."""
     # The gateway's modules need YAML, which help does without.
     from kneo_grpc.app.gateway_command import render_config
+    from kneo_grpc.app.options import plain_port
 
     with told_failures():
         text = render_config(
-            host=host, port=port, tls_port=tls_port, upstreams=upstream or [_DEFAULT_UPSTREAM]
+            host=host,
+            port=plain_port(port, tls_port),
+            tls_port=tls_port,
+            upstreams=upstream or [_DEFAULT_UPSTREAM],
         )
     if output is None:
         typer.echo(text, nl=not text.endswith("\n"))
@@ -63,16 +70,20 @@ def render(
 @app.command("run")
 def run(
     host: _Host = "127.0.0.1",
-    port: _Port = 8000,
-    tls_port: _TlsPort = None,
+    port: Port = None,
+    tls_port: TlsPort = None,
     upstream: _Upstreams = None,
 ) -> None:
     """Run Envoy before services that run elsewhere, until SIGTERM or Ctrl-C."""
     # See render().
     from kneo_grpc.app.gateway_command import run_gateway
+    from kneo_grpc.app.options import plain_port
 
     with told_failures():
         code = run_gateway(
-            host=host, port=port, tls_port=tls_port, upstreams=upstream or [_DEFAULT_UPSTREAM]
+            host=host,
+            port=plain_port(port, tls_port),
+            tls_port=tls_port,
+            upstreams=upstream or [_DEFAULT_UPSTREAM],
         )
     raise typer.Exit(code)

@@ -1,42 +1,63 @@
 """kneo policies: what must hold for specs that run in an environment."""
 
+import functools
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import typer
 
 from kneo_grpc.cli import show
-from kneo_grpc.cli.session import Session, in_keyed_session, in_session
+from kneo_grpc.cli.session import Session, in_keyed_session, in_session, with_options
 
 app = typer.Typer(
     help="See, put and preview what must hold for specs in an environment.", no_args_is_help=True
 )
 
 _Environment = Annotated[str, typer.Argument(metavar="ENVIRONMENT", help="Its name, such as prod.")]
-_Enabled = Annotated[bool, typer.Option("--enabled/--disabled", help="Whether any of this holds.")]
-_Warnings = Annotated[bool, typer.Option("--fail-on-warnings", help="Refuse specs with warnings.")]
-_Codes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--block-code", metavar="CODE", help="Refuse specs with this finding; repeatable."
-    ),
-]
-_Review = Annotated[
-    bool, typer.Option("--require-human-review", help="A person decides in the root workflow.")
-]
-_Permissions = Annotated[
-    bool,
-    typer.Option("--require-tool-permissions", help="Agents say what their tools may touch."),
-]
-_Unrestricted = Annotated[
-    bool,
-    typer.Option("--deny-unrestricted-tools", help="No shell, file writing or any-host tools."),
-]
-_Guardrails = Annotated[
-    bool, typer.Option("--require-guardrails", help="Every agent has a guardrail.")
-]
-_Signed = Annotated[
-    bool, typer.Option("--require-signed-bundle", help="Nothing runs but a signed bundle.")
-]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demands:
+    """The options that say what a policy demands; each field is one of them."""
+
+    enabled: Annotated[
+        bool, typer.Option("--enabled/--disabled", help="Whether any of this holds.")
+    ] = True
+    fail_on_warnings: Annotated[
+        bool, typer.Option("--fail-on-warnings", help="Refuse specs with warnings.")
+    ] = False
+    block_code: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--block-code", metavar="CODE", help="Refuse specs with this finding; repeatable."
+        ),
+    ] = None
+    require_human_review: Annotated[
+        bool, typer.Option("--require-human-review", help="A person decides in the root workflow.")
+    ] = False
+    require_tool_permissions: Annotated[
+        bool,
+        typer.Option("--require-tool-permissions", help="Agents say what their tools may touch."),
+    ] = False
+    deny_unrestricted_tools: Annotated[
+        bool,
+        typer.Option("--deny-unrestricted-tools", help="No shell, file writing or any-host tools."),
+    ] = False
+    require_guardrails: Annotated[
+        bool, typer.Option("--require-guardrails", help="Every agent has a guardrail.")
+    ] = False
+    require_signed_bundle: Annotated[
+        bool, typer.Option("--require-signed-bundle", help="Nothing runs but a signed bundle.")
+    ] = False
+
+    def body(self) -> show.Json:
+        """Return the policy as the service takes it."""
+        told = asdict(self)
+        codes = told.pop("block_code")
+        return {**told, "blocked_diagnostic_codes": codes or []}
+
+
+_with_demands = functools.partial(with_options, kind=Demands, name="demands")
 
 
 @app.command("list")
@@ -70,29 +91,10 @@ def get_policy(session: Session, environment: _Environment) -> None:
 
 @app.command("put")
 @in_keyed_session
-def put_policy(
-    session: Session,
-    environment: _Environment,
-    enabled: _Enabled = True,
-    fail_on_warnings: _Warnings = False,
-    block_code: _Codes = None,
-    require_human_review: _Review = False,
-    require_tool_permissions: _Permissions = False,
-    deny_unrestricted_tools: _Unrestricted = False,
-    require_guardrails: _Guardrails = False,
-    require_signed_bundle: _Signed = False,
-) -> None:
+@_with_demands
+def put_policy(session: Session, environment: _Environment, demands: Demands) -> None:
     """Replace the policy of an environment: what is left out is not demanded any more."""
-    body: show.Json = {
-        "enabled": enabled,
-        "fail_on_warnings": fail_on_warnings,
-        "blocked_diagnostic_codes": block_code or [],
-        "require_human_review": require_human_review,
-        "require_tool_permissions": require_tool_permissions,
-        "deny_unrestricted_tools": deny_unrestricted_tools,
-        "require_guardrails": require_guardrails,
-        "require_signed_bundle": require_signed_bundle,
-    }
+    body = demands.body()
     answer = session.ask(lambda backend: backend.put_environment_policy(environment, body))
     if session.as_json:
         show.as_json(answer)
@@ -104,29 +106,10 @@ def put_policy(
 
 @app.command("preview")
 @in_session
-def preview_policy(
-    session: Session,
-    environment: _Environment,
-    enabled: _Enabled = True,
-    fail_on_warnings: _Warnings = False,
-    block_code: _Codes = None,
-    require_human_review: _Review = False,
-    require_tool_permissions: _Permissions = False,
-    deny_unrestricted_tools: _Unrestricted = False,
-    require_guardrails: _Guardrails = False,
-    require_signed_bundle: _Signed = False,
-) -> None:
+@_with_demands
+def preview_policy(session: Session, environment: _Environment, demands: Demands) -> None:
     """Tell which of an environment's newest runs a policy would refuse; nothing is stored."""
-    body: show.Json = {
-        "enabled": enabled,
-        "fail_on_warnings": fail_on_warnings,
-        "blocked_diagnostic_codes": block_code or [],
-        "require_human_review": require_human_review,
-        "require_tool_permissions": require_tool_permissions,
-        "deny_unrestricted_tools": deny_unrestricted_tools,
-        "require_guardrails": require_guardrails,
-        "require_signed_bundle": require_signed_bundle,
-    }
+    body = demands.body()
     answer = session.ask(
         lambda backend: backend.preview_environment_policy(environment, body), doing="Judging runs"
     )

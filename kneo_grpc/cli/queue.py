@@ -12,6 +12,7 @@ app = typer.Typer(help="See what waits, and put back what was given up.", no_arg
 
 _RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
 _Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many to show at most.")]
+_Offset = Annotated[int, typer.Option(min=0, max=10000, help="How many to pass over.")]
 _Token = Annotated[
     str | None, typer.Option(metavar="TOKEN", help="next_page_token of the page before.")
 ]
@@ -19,13 +20,16 @@ _Token = Annotated[
 
 @app.command("list")
 @in_session
-def list_queue(session: Session, limit: _Limit = 100, page_token: _Token = None) -> None:
+def list_queue(
+    session: Session, limit: _Limit = 100, offset: _Offset = 0, page_token: _Token = None
+) -> None:
     """List the runs that wait or are executed.
 
     The longest due comes first. States: ready, later (due in the future) and leased (a process
     executes it).
     """
-    page = session.ask(lambda backend: backend.list_queue(_query(limit, page_token)))
+    query = _query(limit, offset, page_token)
+    page = session.ask(lambda backend: backend.list_queue(query))
     if session.as_json:
         show.as_json(page)
         return
@@ -45,19 +49,20 @@ def list_queue(session: Session, limit: _Limit = 100, page_token: _Token = None)
                 for job in jobs
             ],
         )
-    else:
-        show.line("The queue is empty.")
-    _print_cut(jobs, limit)
+    show.page_note(page, "jobs", none="The queue is empty.")
 
 
 @app.command("dead")
 @in_session
-def list_dead_letters(session: Session, limit: _Limit = 100, page_token: _Token = None) -> None:
+def list_dead_letters(
+    session: Session, limit: _Limit = 100, offset: _Offset = 0, page_token: _Token = None
+) -> None:
     """List the runs that were given up: dead letters.
 
     They took too many workers down, or no worker has their code.
     """
-    page = session.ask(lambda backend: backend.list_dead_letters(_query(limit, page_token)))
+    query = _query(limit, offset, page_token)
+    page = session.ask(lambda backend: backend.list_dead_letters(query))
     if session.as_json:
         show.as_json(page)
         return
@@ -67,9 +72,7 @@ def list_dead_letters(session: Session, limit: _Limit = 100, page_token: _Token 
             ("run", "given up"),
             [(job.get("run_id"), job.get("due_at")) for job in jobs],
         )
-    else:
-        show.line("No dead letters.")
-    _print_cut(jobs, limit)
+    show.page_note(page, "dead letters")
     if jobs:
         first = jobs[0].get("run_id")
         show.line("See why with, and put one back with:")
@@ -87,10 +90,6 @@ def requeue(session: Session, run_id: _RunId) -> None:
     print_result(session, session.ask(lambda backend: backend.requeue_run(run_id)))
 
 
-def _print_cut(jobs: list[show.Json], limit: int) -> None:
-    if len(jobs) >= limit:
-        show.line(f"There may be more than {limit}; --limit shows others.")
-
-
-def _query(limit: int, page_token: str | None) -> show.Json:
-    return {"limit": limit, **({"page_token": page_token} if page_token is not None else {})}
+def _query(limit: int, offset: int, page_token: str | None) -> show.Json:
+    token = {} if page_token is None else {"page_token": page_token}
+    return {"limit": limit, "offset": offset, **token}

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from kneo_grpc.cli import show
+from kneo_grpc.cli.gateway import Port, TlsPort
 from kneo_grpc.cli.session import Session, in_session, told_failures
 
 app = typer.Typer(no_args_is_help=True)
@@ -60,16 +61,12 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on; beyond loopback the service wants keys.")
     ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=1, max=65535, help="Port for HTTP/JSON, gRPC and gRPC-Web.")
-    ] = 8000,
+    port: Port = None,
     grpc_port: Annotated[
         int | None,
         typer.Option(min=1, max=65535, help="Port for gRPC that passes the gateway by."),
     ] = None,
-    tls_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port for the same, over TLS.")
-    ] = None,
+    tls_port: TlsPort = None,
     tls_cert: _TlsCert = None,
     tls_key: _TlsKey = None,
     gateway: _Gateway = True,
@@ -92,12 +89,13 @@ def serve(
     if (tls_cert is None) != (tls_key is None):
         raise typer.BadParameter("--tls-cert and --tls-key go together")
     # The platform and grpc take half a second to load, which help does without.
+    from kneo_grpc.app.options import plain_port
     from kneo_grpc.app.serve import run_service
 
     with told_failures():
         code = run_service(
             host=host,
-            port=port,
+            port=plain_port(port, tls_port),
             grpc_port=grpc_port,
             tls_port=tls_port,
             tls_cert=tls_cert,
@@ -113,7 +111,8 @@ def serve(
 @in_session
 def openapi(session: Session) -> None:
     """Print the OpenAPI document of the HTTP interface."""
-    show.as_json(session.ask(lambda backend: backend.openapi()))
+    # The contract is no secret, and the names in it look like secrets' names.
+    typer.echo(show.json_text(session.ask(lambda backend: backend.openapi())))
 
 
 @app.command("metrics")
@@ -122,6 +121,6 @@ def metrics(session: Session) -> None:
     """Print the service's counters in the text format of Prometheus."""
     text = session.ask(lambda backend: backend.metrics())
     if session.as_json:
-        show.as_json({"text": text})
+        typer.echo(show.json_text({"text": text}))
     else:
         show.line(text.rstrip())

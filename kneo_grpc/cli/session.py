@@ -3,7 +3,7 @@
 import functools
 import inspect
 import shlex
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -174,7 +174,23 @@ def in_session(command: Callable[..., None], *, keyed: bool = False) -> Callable
     hints = get_type_hints(Session, include_extras=True)
     if not keyed:
         hints["idempotency_key"] = _UNUSED_KEY
-    own = inspect.signature(command).parameters
+
+    def told(**values: Any) -> None:
+        with told_failures():
+            command(**values)
+
+    return with_options(functools.wraps(command)(told), Session, "session", hints)
+
+
+def with_options(
+    command: Callable[..., None], kind: type, name: str, hints: Mapping[str, Any] | None = None
+) -> Callable[..., None]:
+    """Give a command the fields of a dataclass as options: it takes an instance as one argument.
+
+    kind: the dataclass; each field has a default. name: the argument. hints: types of the options
+    where they are not the fields'.
+    """
+    hints = hints or get_type_hints(kind, include_extras=True)
     shared = {
         field.name: inspect.Parameter(
             field.name,
@@ -182,21 +198,20 @@ def in_session(command: Callable[..., None], *, keyed: bool = False) -> Callable
             default=field.default,
             annotation=hints[field.name],
         )
-        for field in fields(Session)
+        for field in fields(kind)
     }
-    given = [
+    own = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for name, parameter in own.items()
-        if name != "session"
+        for parameter in inspect.signature(command).parameters.values()
+        if parameter.name != name
     ]
 
     @functools.wraps(command)
     def invoked(**values: Any) -> None:
-        session = Session(**{name: values.pop(name) for name in shared})
-        with told_failures():
-            command(session=session, **values)
+        options = kind(**{name: values.pop(name) for name in shared})
+        command(**{name: options}, **values)
 
-    parameters = [*given, *shared.values()]
+    parameters = [*own, *shared.values()]
     # Typer reads both: the signature for names and defaults, the annotations for types.
     invoked.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # see above
     invoked.__annotations__ = {item.name: item.annotation for item in parameters}

@@ -53,7 +53,7 @@ def text(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value).translate(_CONTROL)
     if isinstance(value, (dict, list)):
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False).translate(_CONTROL)
     return str(value).translate(_CONTROL)
 
 
@@ -89,11 +89,11 @@ def facts(pairs: Mapping[str, Any]) -> None:
     _print_rich(grid)
 
 
-def page_note(page: Json, noun: str) -> None:
-    """Tell that a page is not the whole list, or that there is nothing."""
+def page_note(page: Json, noun: str, *, none: str | None = None) -> None:
+    """Tell that a page is not the whole list, or that there is nothing. none: how to say that."""
     count, total = page.get("count", 0), page.get("total", 0)
     if total == 0:
-        line(f"No {noun}.")
+        line(none or f"No {noun}.")
     elif count < total:
         line(f"{count} of {total} {noun}; --limit and --offset show others.")
         if page.get("next_page_token"):

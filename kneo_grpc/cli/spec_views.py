@@ -90,9 +90,14 @@ def skills(
     session: Session,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Page size.")] = 100,
     offset: Annotated[int, typer.Option(min=0, max=10000, help="How many to pass over.")] = 0,
+    page_token: Annotated[
+        str | None, typer.Option(metavar="TOKEN", help="next_page_token of the page before.")
+    ] = None,
 ) -> None:
     """List the skills that lie below the folder of specs."""
     query: show.Json = {"limit": limit, "offset": offset}
+    if page_token is not None:
+        query["page_token"] = page_token
     page = session.ask(lambda backend: backend.list_skills(query), doing="Looking")
     if session.as_json:
         show.as_json(page)

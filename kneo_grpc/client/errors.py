@@ -15,6 +15,8 @@ _REASON_OF_STATUS = {
     503: "unavailable",
 }
 _RETRIED_STATUSES = (429, 503)
+_RETRIED_WHEN_TOLD = ("idempotency_key_in_progress", "resource_exhausted")
+"""Reasons that pass where the service says when; without that, too large a message is one too."""
 
 
 class ServiceError(KneoError):
@@ -51,6 +53,8 @@ class ServiceError(KneoError):
         """Tell whether the same call may succeed soon; an answer about readiness is an answer."""
         if self.reason == "not_ready":
             return False
+        if self.reason in _RETRIED_WHEN_TOLD:
+            return self.retry_after is not None
         if self.http_status is not None:
             return self.http_status in _RETRIED_STATUSES
         return self.grpc_code == "UNAVAILABLE" or (

@@ -83,6 +83,8 @@ def _split(method: Method, fields: Mapping[str, Any]) -> tuple[str, bytes | None
     for name, value in fields.items():
         slot = f"{{{name}}}"
         if slot in path:
+            if value in ("", ".", ".."):
+                raise _no_name(name)
             path = path.replace(slot, quote(str(value), safe=""))
         elif value is not None:
             rest[name] = value
@@ -94,6 +96,13 @@ def _split(method: Method, fields: Mapping[str, Any]) -> tuple[str, bytes | None
         name: words[value] if isinstance(value, bool) else value for name, value in rest.items()
     }
     return (f"{path}?{urlencode(rest, doseq=True)}" if rest else path), None
+
+
+def _no_name(field: str) -> ServiceError:
+    """What the service says of such an id; as part of a path it would ask for something else."""
+    fault = {"field": field, "message": "is empty, `.` or `..`, which names nothing"}
+    message = f"{field}: {fault['message']}"
+    return ServiceError("validation_error", message, http_status=422, details={"fields": [fault]})
 
 
 def _object(content: bytes, status: int, target: Target) -> Json:

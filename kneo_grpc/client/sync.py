@@ -31,9 +31,9 @@ class Client:
     target: `http://…` and `https://…` speak JSON; `grpc://…`, `grpcs://…`, `unix:/path` and
     `host:port` speak gRPC. The answers are the same.
     tls_ca: PEM of the authority to trust; None trusts the system's.
-    timeout: seconds for one attempt. A call that finds the service out of reach or overloaded is
-    sent again twice; calls that create, continue, resume or cancel a run or put a policy carry the
-    same idempotency key each time.
+    timeout: seconds for one attempt. A call that finds the service out of reach or overloaded, or
+    that is told when to come again, is sent again twice; calls that create, continue, resume or
+    cancel a run or put a policy carry the same idempotency key each time.
     Every method raises ServiceError; the constructor raises ValueError on a bad target or key.
     """
 

@@ -84,7 +84,7 @@ class HumanDecision:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HumanTask:
     """A request that waits in the store, addressed by its continuation id. decision: of a task that
-    was decided.
+    was decided; escalated_at: when its deadline passed and it was left to wait on.
     """
 
     id: ContinuationId
@@ -99,3 +99,4 @@ class HumanTask:
     created_at: datetime
     expires_at: datetime | None = None
     decision: HumanDecision | None = None
+    escalated_at: datetime | None = None

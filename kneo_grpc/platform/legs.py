@@ -42,6 +42,7 @@ class Legs:
         )
         self._driven: dict[RunId, LegProgress] = {}
         self._launches: set[Leg] = set()
+        self._landing = 0
         self._draining = False
 
     @property
@@ -63,11 +64,12 @@ class Legs:
         """Raises QueueFull when no further run is taken."""
         if self._draining:
             raise QueueFull("the service is shutting down", retry_after=5)
-        if len(self._driven) >= self._settings.runs_max:
+        taken = len(self._driven) + self._landing
+        if taken >= self._settings.runs_max:
             limit = self._settings.runs_max
             raise QueueFull(
                 f"this process executes as many runs as it takes ({limit})",
-                queue_depth=len(self._driven),
+                queue_depth=taken,
                 limit=limit,
                 retry_after=5,
             )
@@ -83,8 +85,11 @@ class Legs:
         """Land a Change by which this process takes a run, and drive the run when it is running.
 
         Once begun, both are done even if the caller goes away: else the run would be leased and
-        driven by nobody. Raises StoreUnavailable when it cannot be found out whether it landed.
+        driven by nobody. Raises StoreUnavailable when it cannot be found out whether it landed, and
+        QueueFull before anything is begun: others may have come since the caller looked.
         """
+        self.check_capacity()
+        self._landing += 1
         landed: _Landed = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(self._carry(change, plan, decision, key, landed))
         self._launches.add(task)
@@ -221,6 +226,8 @@ class Legs:
         except BaseException:
             landed.cancel()
             raise
+        finally:
+            self._landing -= 1
         if not outcome.applied or change.run.status is not RunStatus.RUNNING:
             if not landed.done():
                 landed.set_result((outcome, None))

@@ -1,5 +1,6 @@
 """Environment policies: get, list, put and preview."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,6 @@ from kneo_grpc.domain.change import Act, AuditRecord, OutcomeKind, PolicyPut
 from kneo_grpc.domain.errors import FieldsInvalid, KneoError, ResourceLocked
 from kneo_grpc.domain.ids import AuditId, RunId
 from kneo_grpc.domain.principal import Principal
-from kneo_grpc.domain.run import Run
 from kneo_grpc.platform.idempotency import Idempotency
 from kneo_grpc.platform.spec_sources import SpecSource
 from kneo_grpc.platform.specs import Specs
@@ -18,7 +18,6 @@ from kneo_grpc.platform.standing_policies import Standing, StandingPolicies
 from kneo_grpc.ports.clock import Clock, IdSource
 from kneo_grpc.ports.store import PageRequest, RunFilter, Store
 from kneo_grpc.spec.environment_policy import EnvironmentPolicy
-from kneo_grpc.spec.skill_overlay import SkillOverlay
 
 SCOPE = "policies:put"
 PREVIEWED_RUNS = 500
@@ -135,15 +134,17 @@ class Policies:
         standing = await self.get(environment)
         present = None if standing is None else standing.policy
         page = PageRequest(limit=PREVIEWED_RUNS, sort_by="created_at", descending=True)
-        found = await self._store.list_runs(RunFilter(environment=environment), page)
-        tally, verdicts = _Tally(), dict[str, tuple[bool, bool] | None]()
+        where = RunFilter(environment=environment, or_unnamed=await self._is_default(environment))
+        found = await self._store.list_runs(where, page)
+        tally, verdicts = _Tally(), dict[bytes, tuple[bool, bool] | None]()
         for summary in found.items:
             run = await self._store.load_run(summary.id)
             if run is None:
                 continue
-            key = json.dumps(run.source, sort_keys=True, default=repr)
+            source = SpecSource.from_data(run.source)
+            key = _key(source, run.target)
             if key not in verdicts:
-                verdicts[key] = await self._verdict(run, present, policy)
+                verdicts[key] = await self._verdict(source, run.target, present, policy)
             _count(tally, run.id, verdicts[key])
         return Preview(
             environment=environment,
@@ -155,17 +156,27 @@ class Policies:
         )
 
     async def _verdict(
-        self, run: Run, present: EnvironmentPolicy | None, policy: EnvironmentPolicy
+        self,
+        source: SpecSource,
+        target: str,
+        present: EnvironmentPolicy | None,
+        policy: EnvironmentPolicy,
     ) -> tuple[bool, bool] | None:
-        """Return whether the present and the other policy refuse a run like this one; None where
-        what it was made of cannot be read.
+        """Return whether the present and the other policy refuse a run; None where what it was made
+        of cannot be read.
         """
         try:
-            source = _source(run.source)
-            now, then = await self._specs.judged(source, run.target, (present, policy))
+            now, then = await self._specs.judged(source, target, (present, policy))
         except KneoError:
             return None
         return bool(now), bool(then)
+
+    async def _is_default(self, environment: str) -> bool:
+        """Tell whether calls that name no environment run in this one."""
+        try:
+            return await self._specs.default_environment() == environment
+        except KneoError:
+            return False  # such calls are refused at present, whatever a policy says
 
     def _audit(
         self,
@@ -191,6 +202,12 @@ class Policies:
         )
 
 
+def _key(source: SpecSource, target: str) -> bytes:
+    """Return what is equal for runs that a policy judges alike, whatever else they were given."""
+    text = json.dumps([target, source.to_data()], sort_keys=True, default=repr)
+    return hashlib.sha256(text.encode()).digest()
+
+
 def _count(tally: _Tally, run_id: RunId, verdict: tuple[bool, bool] | None) -> None:
     if verdict is None:
         tally.unreadable += 1
@@ -213,19 +230,6 @@ def _diff(
         for name, value in policy.model_dump().items()
         if name not in before or before[name] != value
     }
-
-
-def _source(data: Mapping[str, Any]) -> SpecSource:
-    skills = data.get("skills_overlay")
-    return SpecSource(
-        skills=skills and SkillOverlay(add=tuple(skills["add"]), disable=tuple(skills["disable"])),
-        spec_path=data.get("spec_path"),
-        spec=data.get("spec"),
-        overrides=data.get("overrides"),
-        environment=data.get("environment"),
-        overlays=tuple(data.get("overlays", ())),
-        bundle=data.get("bundle"),
-    )
 
 
 def _response(

@@ -2,7 +2,7 @@
 path.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -50,6 +50,7 @@ class Retention:
         self._audit = audit
         self._clock = clock
         self._settings = settings
+        self._untold: list[tuple[str | None, dict[str, int]]] = []
 
     @property
     def keeps_all(self) -> bool:
@@ -57,28 +58,44 @@ class Retention:
         return not self._settings.ages
 
     async def run_once(self, caller: Principal | None = None) -> RetentionReport:
-        """Remove everything that is too old now, batch by batch, and leave an audit record of it.
+        """Remove everything that is too old now, batch by batch, and leave an audit record of it,
+        also where it fails midway. While the store takes no record it is kept for the next time.
 
         caller: who asked for it; None for the service itself.
         """
         # What has no number yet stays, and so do the runs that it is about.
         await self._sealer.run_once()
         removed: dict[Kept, int] = {}
-        for kind, age in self._settings.ages.items():
-            removed[kind] = await self._prune(kind, age)
-        if any(removed.values()):
-            facts = {kind.value: count for kind, count in removed.items()}
-            await self._audit.record(caller.name if caller else None, "retention.pruned", facts)
+        try:
+            for kind, age in self._settings.ages.items():
+                removed[kind] = 0
+                async for count in self._batches(kind, age):
+                    removed[kind] += count
+        finally:
+            if any(removed.values()):
+                facts = {kind.value: count for kind, count in removed.items()}
+                self._untold.append((caller.name if caller else None, facts))
+            await self._tell()
         return RetentionReport(removed)
 
-    async def _prune(self, kind: Kept, age: timedelta) -> int:
+    async def _batches(self, kind: Kept, age: timedelta) -> AsyncIterator[int]:
+        """Remove what is too old; yield how much each batch removed."""
         before = self._clock.now() - age
-        total = 0
         while True:
             count = await self._upkeep.prune(
                 kind, before, statuses=self._settings.statuses, limit=self._settings.batch
             )
-            total += count
+            yield count
             if count < self._settings.batch:
-                return total
+                return
             await self._clock.sleep(self._settings.pause)
+
+    async def _tell(self) -> None:
+        """Write the records that are not written yet."""
+        while self._untold:
+            actor, facts = told = self._untold.pop(0)
+            try:
+                await self._audit.record(actor, "retention.pruned", facts)
+            except BaseException:
+                self._untold.insert(0, told)
+                raise

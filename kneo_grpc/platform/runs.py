@@ -31,7 +31,6 @@ from kneo_grpc.platform.legs import Legs
 from kneo_grpc.platform.specs import CompiledSpec, Specs, SpecSource
 from kneo_grpc.ports.clock import Clock, IdSource
 from kneo_grpc.ports.store import Page, PageRequest, RunFilter, Store
-from kneo_grpc.spec.skill_overlay import SkillOverlay
 
 CANCEL = "runs:cancel"
 
@@ -46,7 +45,6 @@ class CreateRun:
     input: str
     source: SpecSource
     target: str = "workflow"
-    environment: str | None = None
     session_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     queued: bool = False
@@ -141,7 +139,7 @@ class Runs:
             agent_name=compiled.plan.agents[ROOT].name,
             workflow_name=None if root.implicit else root.name,
             workflow_kind=None if root.implicit else root.kind,
-            environment=command.environment,
+            environment=command.source.environment,
             session_id=command.session_id,
             input_text=command.input,
             source={key: value for key, value in request.items() if key != "input"},
@@ -232,7 +230,7 @@ class Runs:
                 "target": command.target,
                 "spec_path": command.source.spec_path,
                 "inline_spec": command.source.spec is not None,
-                "environment": command.environment,
+                "environment": command.source.environment,
                 "metadata": dict(command.metadata),
                 "status": change.run.status.value,
             },
@@ -240,25 +238,15 @@ class Runs:
         )
 
 
-def _skills_data(skills: SkillOverlay | None) -> dict[str, list[str]] | None:
-    return {"add": [*skills.add], "disable": [*skills.disable]} if skills else None
-
-
 def _request_data(command: CreateRun) -> dict[str, Any]:
     """What the caller asked for, without what was left out."""
     data = {
         "input": command.input,
-        "spec_path": command.source.spec_path,
-        "spec": command.source.spec,
         "target": command.target,
-        "environment": command.environment,
-        "overrides": command.source.overrides,
-        "overlays": list(command.source.overlays),
-        "skills_overlay": _skills_data(command.source.skills),
-        "bundle": command.source.bundle,
         "session_id": command.session_id,
         "caller_metadata": command.metadata,
         "async_mode": command.queued or None,
         "timeout_seconds": command.timeout.total_seconds() if command.timeout else None,
     }
-    return {key: value for key, value in data.items() if value not in (None, {}, [])}
+    given = {key: value for key, value in data.items() if value not in (None, {}, [])}
+    return {**given, **command.source.to_data()}

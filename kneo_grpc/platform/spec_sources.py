@@ -50,6 +50,37 @@ class SpecSource:
     bundle: Mapping[str, Any] | None = None
     skills: SkillOverlay | None = None
 
+    def to_data(self) -> dict[str, Any]:
+        """Return it as runs keep it, JSON-ready: by the names of a call's fields, without what is
+        left out.
+        """
+        skills = self.skills and {"add": [*self.skills.add], "disable": [*self.skills.disable]}
+        data = {
+            "spec_path": self.spec_path,
+            "spec": self.spec,
+            "environment": self.environment,
+            "overrides": self.overrides,
+            "overlays": [*self.overlays],
+            "skills_overlay": skills,
+            "bundle": self.bundle,
+        }
+        return {key: value for key, value in data.items() if value not in (None, {}, [])}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "SpecSource":
+        """Return what to_data described; other fields are passed over."""
+        skills = data.get("skills_overlay")
+        return cls(
+            spec_path=data.get("spec_path"),
+            spec=data.get("spec"),
+            environment=data.get("environment"),
+            overrides=data.get("overrides"),
+            overlays=tuple(data.get("overlays", ())),
+            skills=skills
+            and SkillOverlay(add=tuple(skills["add"]), disable=tuple(skills["disable"])),
+            bundle=data.get("bundle"),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSettings:
@@ -117,6 +148,10 @@ class SpecSources:
     def project(self) -> Project | None:
         """Return the project. Raises ProjectConfigInvalid, InvalidInput."""
         return self._project()[1]
+
+    def default_environment(self) -> str:
+        """Return the environment of calls that name none. Raises what gather raises for it."""
+        return self._place(SpecSource(), *self._project()).environment
 
     def gather(self, source: SpecSource) -> Material:
         """Read what the source names.

@@ -116,6 +116,10 @@ class Specs:
             self._compiled.popitem(last=False)
         return compiled
 
+    async def default_environment(self) -> str:
+        """Return the environment of calls that name none. Raises what SpecSources.gather raises."""
+        return await asyncio.to_thread(self._sources.default_environment)
+
     async def judged(
         self, source: SpecSource, target: str, policies: Sequence[EnvironmentPolicy | None]
     ) -> list[list[Diagnostic]]:

@@ -30,25 +30,30 @@ class StepExecutor:
     async def execute(
         self, run_id: RunId, run_attempt: int, plan: Plan, command: RunStep
     ) -> StepCompleted | StepFailed:
-        """Execute a step within its timeout. Only a cancellation is raised."""
+        """Execute a step within its timeout. Only a cancellation of the step is raised; one that
+        users' code raises of itself is a failure like another.
+        """
         step = command.step
         notes: list[Note] = []
         call = _Call(run_id=run_id, attempt=run_attempt + command.attempt - 1, command=command)
+        limit = asyncio.timeout(step.timeout_seconds)
         try:
-            if step.timeout_seconds is None:
-                return await self._perform(plan, call, notes)
-            async with asyncio.timeout(step.timeout_seconds):
+            async with limit:
                 return await self._perform(plan, call, notes)
         except TimeoutError as error:
-            if step.timeout_seconds is None:
+            if not limit.expired():
                 return _failed(command, error, notes)
-            limit = f"{step.timeout_seconds:g}"
+            seconds = f"{step.timeout_seconds:g}"
             return StepFailed(
                 path=command.path,
                 error_type="RetryTimeoutError",
-                message=f"Operation timed out after {limit} seconds.",
+                message=f"Operation timed out after {seconds} seconds.",
                 notes=tuple(notes),
             )
+        except asyncio.CancelledError as error:
+            if _stopped():
+                raise
+            return _failed(command, error, notes)
         except Exception as error:
             return _failed(command, error, notes)
 
@@ -139,7 +144,9 @@ class StepExecutor:
         try:
             handler = self._code.tool(name, plan.tools[name].implementation)
             result = await self._call(call.context(wish.index), handler, dict(wish.call.arguments))
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if _stopped():
+                raise
             logger.warning("tool failed", extra={"tool": name, "error": type(error).__name__})
             notes.append(
                 Note(type="tool_call_completed", fields={**fields, "error": type(error).__name__})
@@ -204,6 +211,12 @@ def _heard(command: RunStep) -> list[agents.Message]:
         )
         for item in command.said
     ]
+
+
+def _stopped() -> bool:
+    """Tell whether this task was asked to stop."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _failed(command: RunStep, error: BaseException, notes: list[Note]) -> StepFailed:

@@ -2,24 +2,36 @@
 
 import asyncio
 import contextvars
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+logger = logging.getLogger("kneo_grpc.steps")
+
+ABANDONED_MAX = 1_000
+
+
+class ThreadsExhausted(Exception):
+    """No thread can be had for a step; a later try may get one."""
+
 
 class StepThreads:
-    """A bounded set of threads. A thread whose caller gave up is abandoned, counted and replaced.
+    """A bounded set of threads. A thread whose caller gave up is abandoned, counted and replaced;
+    when its call does end it is one of them again, where one is missing.
 
-    size: how many calls run at once; further ones wait.
+    size: how many calls run at once; further ones wait. abandoned_max: as long as so many are
+    abandoned none is replaced, and without any other thread calls fail.
 
     Most calls are short, so waking a thread costs more than what it does. One thread is woken at a
     time; before it executes a call it wakes the next where further calls wait. So a call waits for
     no other's end, and a thread that is quick takes many.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, abandoned_max: int = ABANDONED_MAX) -> None:
         self._size = size
+        self._abandoned_max = abandoned_max
         self._calls: deque[_Call] = deque()
         self._lock = threading.Lock()
         # The last one to sleep is the first to be woken: its caches are warm.
@@ -32,6 +44,8 @@ class StepThreads:
     async def run(self, code: Callable[..., Any], *arguments: Any) -> Any:
         """Call code in a thread, in the caller's context. When the caller is cancelled the thread
         is left to itself, because Python cannot stop it; its result is thrown away.
+
+        Raises what the code raises, and ThreadsExhausted.
         """
         loop = asyncio.get_running_loop()
         outbox = self._outbox
@@ -57,14 +71,35 @@ class StepThreads:
             raise
 
     def _wake(self) -> None:
-        """Have one more thread take calls, under the lock; nothing when all are busy."""
+        """Have one more thread take calls, under the lock; nothing when all are busy. Calls that no
+        thread would ever take fail.
+        """
         if self._asleep:
             self._waking = True
             self._asleep.pop().release()
-        elif self._threads < self._size:
-            self._waking = True
-            self._threads += 1
-            threading.Thread(target=self._work, daemon=True, name="kneo-step").start()
+            return
+        if self._threads >= self._size:
+            return
+        try:
+            self._start()
+        except ThreadsExhausted as error:
+            logger.warning("no thread can be had for a step", extra={"error": str(error)})
+            while self._threads == 0 and (call := self._take()) is not None:
+                call.fail(error)
+
+    def _start(self) -> None:
+        """Start a thread, under the lock. Raises ThreadsExhausted."""
+        if self.abandoned >= self._abandoned_max:
+            raise ThreadsExhausted(f"{self.abandoned} threads hang in steps that were given up")
+        thread = threading.Thread(target=self._work, daemon=True, name="kneo-step")
+        self._waking = True
+        self._threads += 1
+        try:
+            thread.start()
+        except RuntimeError as error:  # as the operating system refuses it
+            self._waking = False
+            self._threads -= 1
+            raise ThreadsExhausted(str(error)) from error
 
     def _work(self) -> None:
         """Take calls for ever."""
@@ -90,8 +125,11 @@ class StepThreads:
                 call.state = "done"
                 if abandoned:
                     self.abandoned -= 1
-                    return
-            call.outbox.put(call)
+                    if self._threads >= self._size:
+                        return
+                    self._threads += 1
+            if not abandoned:
+                call.outbox.put(call)
 
     def _take(self) -> "_Call | None":
         """Return the next call that somebody still waits for, under the lock."""
@@ -124,6 +162,11 @@ class _Call:
             self._result = self._context.run(self._code, *self._arguments)
         except BaseException as error:  # also SystemExit: user code must not end the thread
             self._error = error
+
+    def fail(self, error: Exception) -> None:
+        """End the call without doing it, in any thread."""
+        self.state, self._error = "done", error
+        self.outbox.put(self)
 
     def settle(self) -> None:
         """Tell the caller, in the event loop."""

@@ -213,7 +213,7 @@ class Timers:
 
     async def _escalate(self, run: Run, task: HumanTask) -> str:
         """Mark the task; it goes on waiting, and no deadline comes again."""
-        if "escalated_at" in task.request.metadata:
+        if task.escalated_at is not None:
             return "gone"
         now = self._clock.now()
         assert task.expires_at is not None
@@ -240,7 +240,7 @@ class Timers:
         )
         landed = await self._human_tasks.restate(
             run=replace(run, pending=pending, result=result, updated_at=now),
-            task=replace(task, request=request),
+            task=replace(task, request=request, escalated_at=now),
             expect=ExpectStatus(frozenset({run.status}), attempt=run.attempt),
             audit=record,
         )

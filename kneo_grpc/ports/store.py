@@ -55,13 +55,16 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter:
-    """None means any. text: case-insensitive substring of the output or of the error's message."""
+    """None means any. text: case-insensitive substring of the output or of the error's message.
+    or_unnamed: with an environment, runs that name none besides.
+    """
 
     status: RunStatus | None = None
     workflow_kind: str | None = None
     workflow_name: str | None = None
     session_id: str | None = None
     environment: str | None = None
+    or_unnamed: bool = False
     has_error: bool | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None

@@ -33,7 +33,7 @@ CHECKPOINT_COLUMNS = (
     *("id", "type", "workflow_name", "step_id", "node_id", "iteration", "patch", "snapshot"),
     *("metadata", "created_at"),
 )
-TASK_COLUMNS = ("id", "status", "workflow_kind", "created_at", "expires_at", "body")
+TASK_COLUMNS = ("id", "status", "workflow_kind", "created_at", "expires_at", "escalated_at", "body")
 JOB_COLUMNS = ("kind", "subject", "due_at", "due_in", "lease_owner", "lease_for")
 AUDIT_COLUMNS = (
     *("id", "event_type", "run_id", "continuation_id", "actor", "metadata", "created_at"),
@@ -161,14 +161,15 @@ def task_values(task: HumanTask, instant: InstantEncoder) -> tuple[Any, ...]:
         task.workflow_kind,
         instant(task.created_at),
         instant(task.expires_at),
+        instant(task.escalated_at),
         dump_json(body),
     )
 
 
 def restated_values(task: HumanTask, instant: InstantEncoder) -> tuple[Any, ...]:
-    """Return id, expires_at, body."""
-    task_id, _status, _workflow_kind, _created_at, expires_at, body = task_values(task, instant)
-    return task_id, expires_at, body
+    """Return id, expires_at, escalated_at, body."""
+    task_id, _status, _workflow_kind, _created_at, *restated = task_values(task, instant)
+    return (task_id, *restated)
 
 
 def job_values(job: Job, instant: InstantEncoder, duration: DurationEncoder) -> tuple[Any, ...]:

@@ -23,11 +23,14 @@ _CONDITIONS: Mapping[str, str] = {
     "workflow_name": "workflow_name = {0}",
     "session_id": "session_id = {0}",
     "environment": "environment = {0}",
+    "environment_or_unnamed": "environment = {0} or environment is null",
     "failed": "error_text is not null",
     "not_failed": "error_text is null",
     "created_after": "created_at > {0}",
     "created_before": "created_at < {0}",
     "pending": "status = 'pending'",
+    "escalated": "escalated_at is not null",
+    "not_escalated": "escalated_at is null",
     # A partial index holds the jobs of each of these kinds, so the kind is no parameter.
     "run": "kind = 'run'",
     "dead": "kind = 'dead'",
@@ -36,10 +39,6 @@ _CONDITIONS: Mapping[str, str] = {
     "event_type": "event_type = {0}",
     # What most records are is not in the index of types; for the others this names the index.
     "rare_event_type": "event_type not in ('run.created', 'spec.run')",
-}
-_ESCALATED: Mapping[str, str] = {
-    "postgres": "body -> 'request' -> 'metadata' ->> 'escalated_at'",
-    "sqlite": "body ->> '$.request.metadata.escalated_at'",
 }
 _TEXT: Mapping[str, str] = {
     # The column compares by bytes ("C"), where only ASCII letters have two cases.
@@ -118,12 +117,13 @@ class Lists:
     def runs(self, where: RunFilter, page: PageRequest) -> Listing:
         """Compose list_runs."""
         failed = {None: None, True: "failed", False: "not_failed"}[where.has_error]
+        environment = "environment_or_unnamed" if where.or_unnamed else "environment"
         conditions: list[tuple[str, Any]] = [
             (_CONDITIONS["status"], None if where.status is None else where.status.value),
             (_CONDITIONS["workflow_kind"], where.workflow_kind),
             (_CONDITIONS["workflow_name"], where.workflow_name),
             (_CONDITIONS["session_id"], where.session_id),
-            (_CONDITIONS["environment"], where.environment),
+            (_CONDITIONS[environment], where.environment),
             (_CONDITIONS["created_after"], self.instant(where.created_after)),
             (_CONDITIONS["created_before"], self.instant(where.created_before)),
             (_TEXT[self.database], storable(where.text)),
@@ -149,8 +149,7 @@ class Lists:
         ]
         constant = [_CONDITIONS["pending"]]
         if where.escalated is not None:
-            being = "is not null" if where.escalated else "is null"
-            constant.append(f"({_ESCALATED[self.database]}) {being}")
+            constant.append(_CONDITIONS["escalated" if where.escalated else "not_escalated"])
         return self._compose("task_list", constant, conditions, _TASK_ORDER, page)
 
     def jobs(self, kind: JobKind, page: PageRequest) -> Listing:

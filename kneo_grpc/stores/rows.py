@@ -127,6 +127,7 @@ def human_task_from_row(row: Row, instant: InstantDecoder) -> HumanTask:
         decision=None
         if row["decision"] is None
         else from_data(HumanDecision, load_json(row["decision"])),
+        escalated_at=instant(row["escalated_at"]),
     )
 
 

@@ -14,11 +14,12 @@ from google.protobuf.json_format import ParseDict
 
 from kneo_grpc._gen.kneo.v1 import audit_pb2, human_task_pb2, maintenance_pb2, run_pb2, spec_pb2
 from kneo_grpc.api.keys import read_keys
+from kneo_grpc.app.local import open_local
 from kneo_grpc.app.logs import JsonFormatter
 from kneo_grpc.app.settings import Settings
 from kneo_grpc.domain.errors import StoreUnavailable
 from kneo_grpc.platform.denials import Denial, Denials
-from kneo_grpc.platform.retention import RetentionSettings
+from kneo_grpc.platform.retention import Retention, RetentionSettings
 from kneo_grpc.platform.sealer import Sealer, SealerSettings
 from kneo_grpc.ports.upkeep import Kept
 from tests.contract.waiting import until
@@ -342,3 +343,72 @@ async def test_each_sealed_event_is_exported_and_none_is_left_out(
     assert [line["audit"]["number"] for line in lines] == [1, 2, 3]
     assert lines[0]["audit"]["run_id"] == found[0]["run_id"]
     assert (lines[0]["message"], lines[0]["level"]) == ("audit event", "info")
+
+
+async def test_what_no_log_keeps_is_not_taken_for_exported(
+    service, caplog: pytest.LogCaptureFixture
+) -> None:
+    await service.runs.CreateRun(create(spec=function_spec("note")))
+    store, holder = service.platform.store, service.platform.legs.lease.owner
+    exporting = Sealer(store, holder, SealerSettings(export=True))
+    caplog.set_level(logging.WARNING, logger="kneo_grpc.audit")
+
+    async def sealed() -> bool:
+        await exporting.run_once()
+        return (await verification(service))["head_number"] == "1"
+
+    await until(sealed)
+    assert (await exporting.run_once()).exported == 0
+    caplog.set_level(logging.INFO, logger="kneo_grpc.audit")
+    assert (await exporting.run_once()).exported == 1
+
+
+async def test_a_command_leaves_the_export_to_a_service(
+    settings: Settings, code: object, caplog: pytest.LogCaptureFixture, monkeypatch: Any
+) -> None:
+    """Its standard output is the answer, and it may end before the lines of a batch are written."""
+    caplog.set_level(logging.INFO, logger="kneo_grpc.audit")
+    monkeypatch.setenv("KNEO_SERV_AUDIT_EXPORT_ENABLED", "true")
+    async with open_local(settings.state_path) as platform:
+        await platform.create_run({"input": "hi", "spec": function_spec("note")})
+
+        async def sealed() -> bool:
+            return int((await platform.verify_audit({}))["head_number"]) == 1
+
+        await until(sealed)
+        await platform.create_run({"input": "hi", "spec": function_spec("note")})
+
+        async def sealed_again() -> bool:
+            return int((await platform.verify_audit({}))["head_number"]) == 2
+
+        await until(sealed_again)
+    assert [record for record in caplog.records if record.name == "kneo_grpc.audit"] == []
+
+
+async def test_a_retention_that_fails_midway_leaves_an_event_of_what_it_removed(
+    service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the store takes it again."""
+    for _ in range(2):
+        await service.runs.CreateRun(create(spec=function_spec("note")))
+    platform, calls = service.platform, []
+    prune = platform.store.prune
+
+    async def down(*_: Any) -> None:
+        raise StoreUnavailable("no database")
+
+    async def once(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments)
+        return await (prune(*arguments, **options) if len(calls) == 1 else down())
+
+    ages = {Kept.RUNS: timedelta(0), Kept.AUDIT: timedelta(days=9)}
+    chosen = RetentionSettings(ages=ages, batch=1)
+    retention = Retention(platform.store, platform.sealer, platform.audit, platform.clock, chosen)
+    with monkeypatch.context() as patch:
+        patch.setattr(platform.store, "prune", once)
+        patch.setattr(platform.store, "append_audit", down)
+        with pytest.raises(StoreUnavailable):
+            await retention.run_once()
+    await retention.run_once()
+    found = await events(service, event_type="retention.pruned")
+    assert [event["metadata"] for event in found] == [{"runs": 1}, {"runs": 1, "audit": 0}]

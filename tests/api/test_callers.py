@@ -23,7 +23,7 @@ from kneo_grpc.app.settings import Settings, read_settings
 from kneo_grpc.app.wiring import build_platform
 from kneo_grpc.domain.errors import StartRefused
 from kneo_grpc.integrations.clock import SystemClock
-from tests.service import open_service
+from tests.service import failure, open_service
 
 Code = grpc.StatusCode
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -85,12 +85,38 @@ async def outcome(target: str, *metadata: tuple[str, str], rpc: str = "ListRuns"
         # A key that is shown decides.
         ([("x-kneo-client-uri", CI), ("authorization", "Bearer wrong")], Code.UNAUTHENTICATED),
         ([("authorization", "Bearer viewer-key")], Code.OK),
+        ([("authorization", "bearer viewer-key")], Code.OK),
+        ([("x-kneo-api-key", "viewer-key")], Code.OK),
+        # The gateway counts calls by the header as it is: a key has no further spellings.
+        ([("authorization", "BEARER viewer-key")], Code.UNAUTHENTICATED),
+        ([("authorization", "beareR viewer-key")], Code.UNAUTHENTICATED),
+        ([("authorization", "Bearer  viewer-key")], Code.UNAUTHENTICATED),
+        ([("authorization", "Bearer viewer-key ")], Code.UNAUTHENTICATED),
+        ([("authorization", " Bearer viewer-key")], Code.UNAUTHENTICATED),
+        ([("x-kneo-api-key", " viewer-key")], Code.UNAUTHENTICATED),
     ],
 )
 async def test_a_certificate_stands_for_its_caller_where_the_gateway_tells_it(
     ways: Ways, metadata: list[tuple[str, str]], code: Code
 ) -> None:
     assert await outcome(ways.socket, *metadata) is code
+
+
+async def test_a_key_that_is_sent_twice_makes_no_repeat_safe(
+    settings: Settings, tmp_path: Path
+) -> None:
+    shutil.copy(EXAMPLES / "three_steps.yaml", tmp_path)
+    request = run_result_pb2.CreateRunRequest(input="a", spec_path="three_steps.yaml")
+    async for service in open_service(settings, tmp_path):
+        for second in ("b", "a", ""):
+            twice = (("idempotency-key", "a"), ("idempotency-key", second))
+            code, error = await failure(service.runs.CreateRun(request, metadata=twice))
+            assert (code, error["error"], error["http"]) == (
+                Code.INVALID_ARGUMENT,
+                "invalid_idempotency_key",
+                400,
+            )
+        assert (await service.runs.CreateRun(request, metadata=twice[:1])).run_id
 
 
 async def test_a_certificates_caller_has_his_scopes_only(ways: Ways) -> None:

@@ -1,5 +1,8 @@
 import json
 import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 import grpc
 import pytest
@@ -13,7 +16,8 @@ from grpc_status import rpc_status
 from kneo_grpc._gen.kneo.v1 import health_pb2, run_pb2
 from kneo_grpc.api.policy import ANY_KEY, OPEN, POLICY, ROLES
 from kneo_grpc.api.server import SERVICES
-from tests.service import data, failure
+from kneo_grpc.integrations.clock import SystemClock
+from tests.service import create, data, failure, function_spec
 
 Code = grpc.StatusCode
 
@@ -127,6 +131,59 @@ async def test_each_call_leaves_one_log_line(service, caplog) -> None:
     record = records()[0]
     assert (record.request_id, record.status_code, record.error) == ("log-me", 404, "not_found")
     assert sum(r.request_id == "log-me" for r in records()) == 1
+
+
+async def logged(caplog: pytest.LogCaptureFixture, request_id: str) -> Any:
+    """The line of a call; it is written when the answer has left, so the caller may be faster."""
+    deadline = time.monotonic() + 10
+    while True:
+        for record in caplog.records:
+            if getattr(record, "request_id", "") == request_id:
+                return record
+        assert time.monotonic() < deadline
+        await SystemClock().sleep(timedelta(milliseconds=10))
+
+
+async def test_a_line_about_a_refused_caller_says_who_it_is(guarded, caplog) -> None:
+    caplog.set_level("INFO", logger="kneo_grpc.request")
+    key = (("x-kneo-api-key", "viewer-key"), ("x-request-id", "refused"))
+    await failure(guarded.channel.unary_unary("/kneo.v1.RunService/CreateRun")(b"", metadata=key))
+    record = await logged(caplog, "refused")
+    assert (record.status_code, record.principal) == (403, "viewer")
+    await failure(
+        guarded.runs.ListRuns(run_pb2.ListRunsRequest(), metadata=(("x-request-id", "unknown"),))
+    )
+    record = await logged(caplog, "unknown")
+    assert (record.status_code, hasattr(record, "principal")) == (401, False)
+
+
+async def test_a_caller_who_left_was_not_answered(service, code, caplog) -> None:
+    caplog.set_level("INFO", logger="kneo_grpc.request")
+    request = create(spec=function_spec("gated"))
+    call = service.runs.CreateRun(request, metadata=(("x-request-id", "left"),))
+    await until(lambda: service.platform.legs.driven())
+    call.cancel()
+    record = await logged(caplog, "left")
+    assert (record.status_code, record.grpc_code) == (499, "CANCELLED")
+    code.GATE.set()
+
+
+async def test_a_reader_of_a_stream_who_left_did_not_hear_its_end(service, caplog) -> None:
+    caplog.set_level("INFO", logger="kneo_grpc.request")
+    watch = grpc_health_grpc.HealthStub(service.channel).Watch(
+        grpc_health_pb2.HealthCheckRequest(), metadata=(("x-request-id", "watch"),)
+    )
+    await watch.read()
+    watch.cancel()
+    record = await logged(caplog, "watch")
+    assert (record.status_code, record.grpc_code) == (499, "CANCELLED")
+
+
+async def until(happened: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < deadline
+        await SystemClock().sleep(timedelta(milliseconds=10))
 
 
 async def test_probes_are_open_and_tell_strangers_little(guarded) -> None:

@@ -405,6 +405,18 @@ async def test_a_model_learns_what_is_wrong_with_its_arguments(platform) -> None
     assert "count: Input should be a valid integer" in told
 
 
+async def test_a_model_learns_that_a_tool_was_cancelled_from_within(platform) -> None:
+    @platform.own.tool
+    async def cancels() -> str:
+        "Cancel."
+        raise asyncio.CancelledError("their own task was cancelled")
+
+    calling = platform.run_from_spec(agent("cancels"), calls("cancels"))
+    result = await asyncio.wait_for(calling, 20)
+    told = json.loads(result["output_text"].removeprefix("tool said: "))
+    assert told == {"error": "their own task was cancelled"}
+
+
 async def test_tools_and_functions_are_registered_in_every_way(platform) -> None:
     @platform.own.tool
     def decorated() -> str:

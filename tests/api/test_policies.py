@@ -291,6 +291,36 @@ async def test_a_preview_tells_which_runs_would_be_refused(service: Service) -> 
     assert data(await preview(service, enabled=False))["affected_run_ids"] == []
 
 
+async def test_a_preview_judges_runs_that_named_no_environment_in_the_default_one(
+    service: Service,
+) -> None:
+    """They are refused as soon as the policy stands."""
+    run = await service.runs.CreateRun(create(spec=SPEC))
+    assert data(await preview(service, "dev", **REVIEW))["newly_blocking"] == [run.run_id]
+    assert data(await preview(service, "prod", **REVIEW))["runs_evaluated"] == 0
+    await put(service, "dev", **REVIEW)
+    _, error = await failure(service.runs.CreateRun(create(spec=SPEC)))
+    assert error["error"] == "environment_policy_blocked"
+
+
+async def test_a_preview_judges_a_spec_once_whatever_else_its_runs_were_given(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        fields = {"session_id": f"s{number}", "metadata": {"n": number}, "timeout_seconds": 60}
+        await service.runs.CreateRun(create(spec=SPEC, environment="prod", **fields))
+    await service.runs.CreateRun(create(spec=SPEC, environment="prod", target="agent"))
+    judge, calls = service.platform.specs.judged, []
+
+    async def counted(source: Any, target: str, policies: Any) -> Any:
+        calls.append(target)
+        return await judge(source, target, policies)
+
+    monkeypatch.setattr(service.platform.specs, "judged", counted)
+    assert (await preview(service, **REVIEW)).runs_evaluated == 4
+    assert sorted(calls) == ["agent", "workflow"]
+
+
 async def test_a_preview_knows_that_the_target_agent_asks_nobody(service: Service) -> None:
     around = create(spec=human_spec(), target="agent", environment="prod")
     run = await service.runs.CreateRun(around)

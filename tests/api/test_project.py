@@ -9,7 +9,7 @@ import pytest
 import yaml
 from google.protobuf.json_format import ParseDict
 
-from kneo_grpc._gen.kneo.v1 import run_pb2, spec_pb2
+from kneo_grpc._gen.kneo.v1 import health_pb2, run_pb2, spec_pb2
 from kneo_grpc.app import loops
 from kneo_grpc.spec.bundle import HmacKey, sign_spec
 from tests.contract.waiting import until
@@ -44,6 +44,19 @@ async def project(settings, code, tmp_path):
 def signed(**options):
     key = HmacKey(b"secret")
     return sign_spec(SPEC, key, approved_by="me", created_at=datetime.now(UTC), **options)
+
+
+async def test_a_provider_is_ready_when_the_variable_that_the_project_names_is_set(
+    settings, code, tmp_path
+) -> None:
+    (tmp_path / "kneo_serv.yaml").write_text(
+        "project: {name: a}\nsecrets: {provider_env: {openai: SHOP_OPENAI}}\n"
+    )
+    wanted = {"health_providers": ("openai",), "filled": frozenset({"SHOP_OPENAI"})}
+    async for service in open_service(replace(settings, **wanted), tmp_path):
+        answer = data(await service.health.GetReadiness(health_pb2.GetReadinessRequest()))
+    check = answer["metadata"]["checks"]["providers"]
+    assert check["items"]["openai"] == {"name": "openai", "env_var": "SHOP_OPENAI", "ok": True}
 
 
 async def test_the_policy_of_the_environment_blocks_a_run(project) -> None:

@@ -96,6 +96,31 @@ async def test_a_queue_that_is_full_refuses(settings, code, tmp_path) -> None:
         assert (error["queue_depth"], error["limit"]) == (2, 2)
 
 
+async def test_calls_that_come_at_once_do_not_exceed_what_a_process_executes(
+    settings, code, tmp_path, monkeypatch
+) -> None:
+    """None of them has landed when the others are looked at."""
+    async for opened in open_service(replace(settings, runs_max=2), tmp_path):
+        landing, commit = asyncio.Event(), opened.platform.store.commit
+
+        async def held(changes, landing=landing, commit=commit):
+            await landing.wait()
+            return await commit(changes)
+
+        monkeypatch.setattr(opened.platform.store, "commit", held)
+        spec = function_spec("gated")
+        calls = [asyncio.ensure_future(opened.runs.CreateRun(create(spec=spec))) for _ in range(8)]
+        async with asyncio.timeout(10):
+            while sum(call.done() for call in calls) < 6:  # noqa: ASYNC110 # gRPC tells no event
+                await asyncio.sleep(0.01)
+        landing.set()
+        code.GATE.set()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        refused = [answer for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
+        assert len(refused) == 6
+        assert {error.code() for error in refused} == {Code.UNAVAILABLE}
+
+
 async def test_a_restart_goes_on_after_the_last_committed_step(settings, code, tmp_path) -> None:
     """The first process is dropped while step two runs, as a crash would drop it."""
     spec = function_spec("note", "gated", "number")

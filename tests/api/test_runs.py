@@ -74,6 +74,21 @@ async def test_a_step_that_takes_too_long_is_given_up(service) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["cancels", "cancels_too"])
+async def test_a_cancellation_of_the_code_s_own_fails_its_step(service, name) -> None:
+    calling = service.runs.CreateRun(create(spec=function_spec(name)))
+    result = await asyncio.wait_for(calling, 20)
+    assert (result.status, result.error.type) == ("failed", "CancelledError")
+    assert result.error.message == "their own task was cancelled"
+
+
+async def test_a_timeout_of_the_code_s_own_is_not_the_step_s(service) -> None:
+    spec = function_spec("impatient", impatient={"timeout_seconds": 60})
+    result = await service.runs.CreateRun(create(spec=spec))
+    found = (result.error.type, result.error.message)
+    assert found == ("TimeoutError", "the shop does not answer")
+
+
 async def test_retries_are_recorded(service) -> None:
     spec = function_spec("broken", broken={"on_error": "retry", "max_retries": 2})
     result = await service.runs.CreateRun(create(spec=spec))

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import re
 import sqlite3
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
@@ -92,6 +94,31 @@ async def test_a_failing_migration_leaves_nothing_and_can_be_mended(
     await start_and_stop(address, EXTRA)
 
 
+async def test_the_tasks_that_wait_keep_when_they_were_escalated(address, query: Query) -> None:
+    """Also those whose body holds what PostgreSQL does not let into a text."""
+    old = open_store(address, migrations=shipped(address)[:4])
+    await old.start()
+    await old.stop()
+    at = "0" if isinstance(address, Path) else "now()"
+    escalated = '"metadata": {"escalated_at": 1700000000.25}'
+    bodies = {
+        "a": f'{{"request": {{{escalated}}}}}',
+        "b": f'{{"request": {{"prompt": "\\u0000 \\ud83d \\\\u0000", {escalated}}}}}',
+        "c": '{"request": {"prompt": "\\"escalated_at\\": 1", "metadata": {}}}',
+        "d": '{"current_input": "\\u0000", "request": {"metadata": {}}}',
+    }
+    for name, body in bodies.items():
+        await query(
+            "insert into human_tasks (id, run_id, status, workflow_kind, created_at, body)"
+            f" values ('{name}', 'run', 'pending', 'sequential', {at}, '{body}')"
+        )
+    await start_and_stop(address)
+    found = dict(await query("select id, escalated_at from human_tasks"))
+    instant = datetime.fromtimestamp(1700000000.25, UTC)
+    wanted = 1700000000250000 if isinstance(address, Path) else instant
+    assert found == {"a": wanted, "b": wanted, "c": None, "d": None}
+
+
 async def test_processes_that_migrate_at_once_do_it_once(address, query: Query) -> None:
     processes = [
         await asyncio.create_subprocess_exec(
@@ -133,8 +160,8 @@ async def test_sqlite_migrations_make_the_schema_file(tmp_path: Path) -> None:
         sql = "select type, name, tbl_name, sql from sqlite_master order by type, name"
         rows = connection.execute(sql).fetchall()
         connection.close()
-        # "if not exists" is not kept, white space is.
-        return [(*row[:3], " ".join((row[3] or "").split())) for row in rows]
+        # "if not exists" is not kept, white space is; a column that is added goes before it.
+        return [(*row[:3], re.sub(r"\s*([,)]|\s)\s*", r"\1 ", row[3] or "")) for row in rows]
 
     await start_and_stop(tmp_path / "migrated")
     text = sql_folder("sqlite").joinpath("schema.sql").read_text()

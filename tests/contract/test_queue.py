@@ -19,6 +19,7 @@ from kneo_grpc.stores.postgres import PostgresStore
 from kneo_grpc.stores.sqlite import SqliteStore
 from tests.contract import emptied
 from tests.contract.builders import (
+    NOW,
     act,
     audit,
     checkpoint,
@@ -591,6 +592,7 @@ async def test_a_pending_task_is_stated_anew(store: Store) -> None:
         first,
         request=replace(first.request, assignee="boss", metadata={"escalated_at": 1.5}),
         expires_at=first.expires_at + timedelta(hours=1),
+        escalated_at=NOW,
     )
     change = act(run, RunStatus.BLOCKED, restate=(asked,), audit=(audit(run_id=run.id),))
     (outcome,) = await store.commit([change])

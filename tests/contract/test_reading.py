@@ -27,6 +27,7 @@ from tests.contract.builders import (
     event,
     human_task,
     make_run,
+    request,
     settlement,
     step,
     summary,
@@ -55,7 +56,7 @@ async def runs(store: Store):
                 workflow_name=[None, "alpha", "Beta", "beta"][number % 4],
                 workflow_kind=["graph", "sequential"][number % 2],
                 session_id=[None, "s1", "s2"][number % 3],
-                environment=[None, "prod"][number % 2],
+                environment=[None, "prod", "dev"][number % 3],
                 source={"spec": {"large": "x" * 1000}},
                 output_text=[None, "Straße ÄHNLICH 100%", "plain_text"][number % 3],
                 error=RunError(type="E", message="Kaputt") if number % 3 == 1 else None,
@@ -85,6 +86,10 @@ async def test_runs_are_sorted(store: Store, runs, key: str, descending: bool) -
         (RunFilter(workflow_name="beta"), lambda run: run.workflow_name == "beta"),
         (RunFilter(session_id="s2"), lambda run: run.session_id == "s2"),
         (RunFilter(environment="prod"), lambda run: run.environment == "prod"),
+        (
+            RunFilter(environment="prod", or_unnamed=True, workflow_kind="graph"),
+            lambda run: run.environment in ("prod", None) and run.workflow_kind == "graph",
+        ),
         (RunFilter(has_error=True), lambda run: run.error is not None),
         (RunFilter(has_error=False), lambda run: run.error is None),
         (
@@ -208,11 +213,23 @@ async def test_pending_tasks_are_filtered(store: Store) -> None:
     by_run = await store.list_human_tasks(HumanTaskFilter(run_id=runs[1].id), page)
     by_kind = await store.list_human_tasks(HumanTaskFilter(workflow_kind="graph"), page)
     assert (by_run.items, by_kind.items) == ((other,), (graph,))
-    passed_on = replace(other, request=replace(other.request, metadata={"escalated_at": 1.5}))
+    passed_on = replace(other, escalated_at=NOW)
     assert (await store.commit([act(runs[1], RunStatus.BLOCKED, restate=(passed_on,))]))[0].applied
     escalated = await store.list_human_tasks(HumanTaskFilter(escalated=True), page)
     waiting = await store.list_human_tasks(HumanTaskFilter(escalated=False), page)
     assert (escalated.items, waiting.items) == ((passed_on,), (graph,))
+
+
+async def test_characters_that_no_column_holds_harm_no_list(store: Store) -> None:
+    """PostgreSQL's json holds them, and refuses to look into what holds them."""
+    run = make_run(status=RunStatus.BLOCKED)
+    odd = human_task(run.id, current_input="a\0b", request=request(context={"x": "\0\ud800"}))
+    (outcome,) = await store.commit([creation(run, open_tasks=(odd,))])
+    assert outcome.applied
+    page = PageRequest(sort_by="id")
+    for escalated, wanted in ((None, (odd,)), (False, (odd,)), (True, ())):
+        found = await store.list_human_tasks(HumanTaskFilter(escalated=escalated), page)
+        assert found.items == wanted
 
 
 def history(length: int) -> list[dict]:

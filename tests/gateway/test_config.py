@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from kneo_grpc.app.gateway import GatewaySettings, ensure_local_certificate, render
+from kneo_grpc.app.gateway.limits import rate_limit
 from kneo_grpc.app.gateway.routes import methods_by_path
 from kneo_grpc.domain.errors import StartRefused
 
@@ -38,11 +39,26 @@ async def test_envoy_accepts_every_shape_without_a_warning(
         make_settings(tmp_path / "a", port=None, **tls, admin_port=19901, host="::1"),
         make_settings(tmp_path / "a", cors_origins=("*",), loopback_hosts_only=True),
         make_settings(tmp_path / "a", admin_socket=tmp_path / "admin", host="localhost"),
-        make_settings(tmp_path / "a", key_rate=100_000, address_rate=1),
+        make_settings(tmp_path / "a", key_rate=1_000_000, address_rate=1),
+        make_settings(tmp_path / "a", key_rate=100, address_rate=119),
+        make_settings(tmp_path / "a", key_rate=1201, address_rate=7),
         make_settings(tmp_path / "a", **tls, client_ca=pair.ca, client_required=True),
     ]
     for settings in shapes:
         assert await validate(render(settings), tmp_path) == "0"
+
+
+@pytest.mark.parametrize("rate", [1, 7, 59, 60, 61, 100, 119, 1199, 1200, 1201, 5000, 1_000_000])
+def test_a_minute_fills_a_bucket_with_its_rate(make_settings: Any, rate: int) -> None:
+    limit = rate_limit(make_settings(key_rate=rate))
+    assert limit is not None
+    for descriptor in limit["descriptors"]:
+        bucket = descriptor["token_bucket"]
+        seconds = float(bucket["fill_interval"].removesuffix("s"))
+        assert seconds >= 0.05
+        # Envoy counts milliseconds.
+        assert bucket["tokens_per_fill"] * 60 / seconds == pytest.approx(rate, rel=0.01)
+        assert bucket["tokens_per_fill"] <= bucket["max_tokens"] == max(1, rate // 6)
 
 
 def test_no_value_can_change_the_yamls_shape(make_settings: Any) -> None:

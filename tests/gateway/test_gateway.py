@@ -405,6 +405,9 @@ async def test_a_header_with_an_underscore_is_400(gateway: Any) -> None:
 # Headers
 
 
+FORWARDED = ("host", "prefix", "port", "foo", "fo", "f", "form", "pro", "prot", "protocol", "by")
+
+
 async def test_callers_cannot_speak_in_our_names(gateway: Any) -> None:
     forged = {
         "x-kneo-http-status": "500",
@@ -414,6 +417,7 @@ async def test_callers_cannot_speak_in_our_names(gateway: Any) -> None:
         "x-envoy-upstream-rq-timeout-ms": "1",
         "x-envoy-retry-on": "5xx",
         "x-forwarded-for": "8.8.8.8",
+        **{f"x-forwarded-{name}": "evil" for name in FORWARDED},
     }
     answer = await gateway.http.get("/v1/runs/r1", headers={**forged, "x-kneo-api-key": "k"})
     seen = gateway.runs.seen

@@ -21,6 +21,7 @@ from kneo_grpc.app.gateway import (
     ensure_local_certificate,
     wait_ready,
 )
+from kneo_grpc.client import Client, ServiceError
 from kneo_grpc.integrations.clock import SystemClock
 from tests.gateway.support_certificates import Files, make_authority, make_client
 from tests.gateway.support_service import free_port
@@ -131,6 +132,25 @@ async def test_a_native_caller_is_told_in_its_own_terms(door: Door) -> None:
     assert ("retry-after", "5") in tuple(caught.value.initial_metadata() or ()) + tuple(
         caught.value.trailing_metadata() or ()
     )
+
+
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+async def test_the_client_comes_again_when_it_is_told_to(door: Door, scheme: str) -> None:
+    pauses: list[float] = []
+
+    def ask() -> ServiceError:
+        target = f"{scheme}://127.0.0.1:{door.settings.port}"
+        key = f"patient-{scheme}"
+        with Client(target, api_key=key, sleep=pauses.append) as client:
+            for _ in range(2):
+                client.get_run("r1")
+            with pytest.raises(ServiceError) as caught:
+                client.get_run("r1")
+        return caught.value
+
+    error = await asyncio.to_thread(ask)
+    assert (error.reason, error.retry_after) == ("resource_exhausted", 5.0)
+    assert pauses == [5.0, 5.0]
 
 
 async def test_an_address_is_limited_whatever_key_it_tries(strict: Door) -> None:

@@ -21,6 +21,7 @@ from kneo_grpc._gen.kneo.v1 import run_pb2, run_pb2_grpc
 from kneo_grpc.app.gateway import EnvoyProcess, GatewaySettings, wait_ready
 from kneo_grpc.domain.errors import StartRefused
 from kneo_grpc.integrations.clock import SystemClock
+from tests.gateway.support_service import kneo
 
 CLOCK = SystemClock()
 
@@ -112,6 +113,46 @@ async def test_a_taken_port_is_refused_with_its_name(tmp_path: Path, make_settin
     async with running(settings):
         with pytest.raises(StartRefused, match=f"port {settings.port}"):
             await EnvoyProcess(settings, CLOCK).start()
+
+
+@pytest.mark.parametrize(
+    ("words", "keys", "told"),
+    [
+        (("--port", "18000"), "", "without API keys is refused"),
+        (("--port", "18000"), "a:1:viewer", "plain HTTP on 0.0.0.0 is refused"),
+    ],
+)
+def test_a_gateway_of_its_own_is_not_open_by_accident(
+    tmp_path: Path, words: tuple[str, ...], keys: str, told: str
+) -> None:
+    env = {"KNEO_SERV_API_KEYS": keys} if keys else {}
+    done = kneo("gateway", "run", "--host", "0.0.0.0", *words, folder=tmp_path, **env)
+    assert (done.returncode, told in done.stderr) == (1, True), done.stderr
+
+
+async def test_an_envoy_that_cannot_be_started_again_is_tried_again(
+    tmp_path: Path, make_settings: Any, stub: Any, monkeypatch: Any, caplog: Any
+) -> None:
+    settings = make_settings(tmp_path / "a.sock")
+    async with running(settings) as process:
+        first = process.pid
+        start, refused = asyncio.create_subprocess_exec, [OSError("no process is left")]
+
+        async def once_refused(*command: Any, **options: Any) -> Any:
+            if refused:
+                raise refused.pop()
+            return await start(*command, **options)
+
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", once_refused)
+        watch = asyncio.create_task(process.supervise())
+        os.kill(first, signal.SIGKILL)
+        async with asyncio.timeout(20):
+            while process.pid == first:
+                assert not watch.done()
+                await CLOCK.sleep(timedelta(milliseconds=20))
+        await process.stop()
+        await watch
+    assert "Envoy did not start again: no process is left" in caplog.text
 
 
 async def test_envoys_first_complaint_is_told(tmp_path: Path, make_settings: Any) -> None:

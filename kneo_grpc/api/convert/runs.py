@@ -60,7 +60,6 @@ def create_from_pb(
         input=fields.text("input", request.input, limits.input_chars),
         source=source,
         target=fields.choice("target", request.target, ("workflow", "agent"), "workflow"),
-        environment=fields.optional_text(request, "environment"),
         session_id=fields.optional_text(request, "session_id"),
         metadata=fields.struct(request, "metadata", limits.metadata_bytes) or {},
         queued=request.async_mode,

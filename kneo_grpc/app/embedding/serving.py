@@ -1,6 +1,5 @@
 """Serves an embedded platform to others, in the program's own process."""
 
-import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator
@@ -11,6 +10,7 @@ from typing import TypedDict
 from kneo_grpc.api.server import ApiServer
 from kneo_grpc.app.binding import check_binding
 from kneo_grpc.app.embedding.requests import checked
+from kneo_grpc.app.entry import beside
 from kneo_grpc.app.gateway import EnvoyProcess
 from kneo_grpc.app.options import ServeOptions
 from kneo_grpc.app.server import SERVER_GRACE, gateway_settings
@@ -98,13 +98,11 @@ async def _gateway(platform: Platform, options: ServeOptions, socket: Path) -> A
     )
     envoy = EnvoyProcess(settings, platform.clock)
     await envoy.start()
-    watch = asyncio.create_task(envoy.supervise())
     try:
-        yield
+        async with beside(envoy.supervise()):
+            yield
     finally:
         await envoy.stop()
-        watch.cancel()
-        await asyncio.gather(watch, return_exceptions=True)
 
 
 def _options(where: Where) -> ServeOptions:

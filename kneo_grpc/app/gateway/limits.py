@@ -12,6 +12,8 @@ _CALLERS_MAX = 10_000
 """So many keys and addresses are counted; the one that called longest ago is forgotten first."""
 
 _BURST_SECONDS = 10
+_FILLS_A_MINUTE = 1200
+"""Envoy fills a bucket every 50 ms at the most often."""
 
 
 def rate_limit(settings: GatewaySettings) -> Config | None:
@@ -59,13 +61,13 @@ def rate_limit(settings: GatewaySettings) -> Config | None:
 def _descriptor(key: str, rate: int) -> Config:
     """Return a descriptor without a value: Envoy makes a bucket for each value that it meets."""
     burst = max(1, rate * _BURST_SECONDS // 60)
+    tokens = math.ceil(rate / _FILLS_A_MINUTE)
     return {
         "entries": [{"key": key}],
         "token_bucket": {
             "max_tokens": burst,
-            # Envoy fills no more often than 20 times a second.
-            "tokens_per_fill": max(1, rate // 60),
-            "fill_interval": "1s" if rate >= 60 else f"{60 / rate:.3f}s",
+            "tokens_per_fill": tokens,
+            "fill_interval": f"{60 * tokens / rate:.3f}s",
         },
     }
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -103,8 +104,8 @@ class EnvoyProcess:
                         if not self._stopping:
                             await self._launch()
                     break
-                except StartRefused as error:
-                    _LOG.error("Envoy did not start again: %s", error.message)
+                except (StartRefused, OSError, subprocess.SubprocessError) as error:
+                    _LOG.error("Envoy did not start again: %s", error)
 
     async def stop(self) -> None:
         """Let calls under way finish for at most the drain time, then end Envoy."""

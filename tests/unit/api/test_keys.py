@@ -36,6 +36,10 @@ REFUSED = {
     "an admin of less": ("admin:1:viewer", "2", "both named admin"),
     "an unknown role": ("a:1:vewer", "", "grants vewer"),
     "an unknown scope": ("a:1:runs:delete", "", "grants runs:delete"),
+    "a scope of no verb": ("a:1:runs:delete", "", "entry 1 grants runs:delete, which is no role"),
+    "a key with a colon": ("a:1:fj29:viewer", "", "entry 1 grants something, which is no"),
+    "a word of letters": ("a:1:cret", "", "entry 1 grants something, which is no role or scope"),
+    "a misspelt scope": ("a:1:rnus:read", "", "entry 1 grants rnus:read, which is no role"),
     "no grant": ("a:1:,", "", "grants nothing"),
     "no key": ("a::viewer", "", "entry 1 is not of the form"),
     "too few parts": ("good:1:viewer;a:b", "", "entry 2 is not of the form"),
@@ -51,6 +55,15 @@ def test_what_refuses_to_start(case: str) -> None:
     with pytest.raises(StartRefused, match=told) as raised:
         read_keys(entries, admin)
     assert "schlüssel" not in raised.value.message
+
+
+@pytest.mark.parametrize("key", ["se:cret-k29", "s:cret", "a:cret:x", "a:b:cret", "1:runs:cret-9"])
+@pytest.mark.parametrize("grants", ["viewer", "runs:read", "viewer,runs:read"])
+def test_no_part_of_a_key_with_a_colon_is_told(key: str, grants: str) -> None:
+    with pytest.raises(StartRefused) as raised:
+        read_keys(f"ops:{key}:{grants}", "")
+    assert "cret" not in raised.value.message
+    assert "entry 1 grants" in raised.value.message
 
 
 def test_an_admin_key_that_is_there_twice_is_told(caplog: pytest.LogCaptureFixture) -> None:

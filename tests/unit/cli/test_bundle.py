@@ -91,6 +91,11 @@ def test_another_environment_or_key_is_told(kneo) -> None:
     assert (code, answer["signature_valid"]) == (1, False)
 
 
+def test_blanks_around_a_key_are_none_of_it(kneo) -> None:
+    sign(kneo, env={"KNEO_SERV_SPEC_SIGNING_KEY": " top secret\n"})
+    assert verify(kneo)[0] == 0
+
+
 def test_another_variable_may_hold_the_key(kneo, folder: Path) -> None:
     env = {"CI_KEY": "x"}
     assert sign(kneo, "--key-env", "CI_KEY", env=env).exit_code == 0
@@ -110,6 +115,8 @@ def test_a_public_key_verifies(kneo) -> None:
     [
         ((), {}, "KNEO_SERV_SPEC_SIGNING_KEY holds no key"),
         (("--ed25519-key", "public.pem"), KEY, "no Ed25519 private key"),
+        ((), {"KNEO_SERV_SPEC_SIGNING_KEY": " \n"}, "KNEO_SERV_SPEC_SIGNING_KEY holds no key"),
+        ((), {"KNEO_SERV_SPEC_SIGNING_KEY": "k\udcff"}, "holds bytes that are not UTF-8"),
         (("--approved-by", " "), KEY, "names nobody"),
         (("-o", "gone/b.json"), KEY, "cannot write gone/b.json"),
     ],

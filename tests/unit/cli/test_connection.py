@@ -110,8 +110,8 @@ def test_a_named_service_gets_the_spec_inline_with_the_keys(kneo, service, spec_
             "/v1/runs/run_1/checkpoints/diff?from_sequence=1&to_sequence=2",
             None,
         ),
-        (("queue", "list"), "/v1/queue?limit=100", None),
-        (("queue", "dead", "--limit", "5"), "/v1/queue/dead?limit=5", None),
+        (("queue", "list"), "/v1/queue?limit=100&offset=0", None),
+        (("queue", "dead", "--limit", "5"), "/v1/queue/dead?limit=5&offset=0", None),
         (("queue", "requeue", "run_1"), "/v1/queue/run_1/requeue", {}),
         *(
             (("maintenance", name), f"/v1/maintenance/{name}", {})

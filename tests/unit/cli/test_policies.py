@@ -1,6 +1,7 @@
 """kneo policies and kneo credentials, and the commands that show a run's plan."""
 
 import json
+import re
 
 import pytest
 
@@ -184,21 +185,34 @@ def test_runs_are_listed_by_every_filter(kneo, backend):
     ]
 
 
-def test_the_next_page_is_told(kneo, backend):
-    backend.answers["list_runs"] = {
-        "runs": [{"run_id": "run_1", "status": "failed"}],
-        "count": 1,
-        "total": 2,
-        "next_page_token": "t0ken",
-    }
-    assert kneo("runs", "list").stdout.splitlines()[-1] == "The next page: --page-token t0ken"
+LISTS = [
+    (("runs", "list"), "list_runs", "runs"),
+    (("runs", "trace", "run_1"), "trace", "events"),
+    (("runs", "checkpoints", "run_1"), "checkpoints", "checkpoints"),
+    (("queue", "list"), "list_queue", "jobs"),
+    (("queue", "dead"), "list_dead_letters", "jobs"),
+    (("human", "list"), "list_human_tasks", "tasks"),
+    (("spec", "skills"), "list_skills", "skills"),
+]
+
+
+@pytest.mark.parametrize(("words", "method", "items"), LISTS)
+def test_the_next_page_is_told_by_options_that_the_command_has(kneo, backend, words, method, items):
+    page = {items: [{"run_id": "run_1"}], "count": 1, "total": 2, "next_page_token": "t0ken"}
+    backend.answers[method] = page
+    told = kneo(*words).stdout
+    assert "\n1 of 2 " in told
+    assert "The next page: --page-token t0ken\n" in told
+    for option in set(re.findall(r"--[a-z]+(?:-[a-z]+)*", told)):
+        assert kneo(*words, option, "1").exit_code == 0
 
 
 @pytest.mark.parametrize(
     ("words", "method", "query"),
     [
-        (("queue", "list"), "list_queue", {"limit": 100}),
-        (("queue", "dead"), "list_dead_letters", {"limit": 100}),
+        (("queue", "list"), "list_queue", {"limit": 100, "offset": 0}),
+        (("queue", "dead"), "list_dead_letters", {"limit": 100, "offset": 0}),
+        (("spec", "skills"), "list_skills", {"limit": 100, "offset": 0}),
         (("human", "list"), "list_human_tasks", {"limit": 100, "offset": 0}),
     ],
 )

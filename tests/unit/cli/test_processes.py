@@ -116,6 +116,29 @@ def test_a_number_of_processes_that_is_none_is_wrong_usage(kneo, stand_in, words
     assert calls == []
 
 
+@pytest.mark.parametrize(
+    ("words", "ports"),
+    [
+        ((), (8000, None)),
+        (("--tls-port", "8443"), (None, 8443)),
+        (("--tls-port", "8443", "--port", "80"), (80, 8443)),
+        (("--port", "80"), (80, None)),
+    ],
+)
+@pytest.mark.parametrize(
+    ("command", "place"),
+    [
+        (("service", "serve"), ("serve", "run_service")),
+        (("gateway", "run"), ("gateway_command", "run_gateway")),
+        (("gateway", "render"), ("gateway_command", "render_config")),
+    ],
+)
+def test_a_tls_port_alone_is_served_alone(kneo, stand_in, command, place, words, ports):
+    calls = stand_in(*place, "" if "render" in command else 0)
+    assert kneo(*command, *words).exit_code == 0
+    assert (calls[0]["port"], calls[0]["tls_port"]) == ports
+
+
 @pytest.mark.parametrize(("words", "number"), [((), None), (("--concurrency", "64"), 64)])
 def test_the_worker_starts_and_its_exit_code_is_passed_on(kneo, stand_in, words, number):
     calls = stand_in("worker_process", "run_worker", 3)
@@ -143,8 +166,11 @@ def test_the_gateway_configuration_goes_to_stdout_or_to_a_file(kneo, stand_in, t
     path = tmp_path / "envoy.yaml"
     result = kneo(*words, "--tls-port", "8443", "-o", str(path))
     assert (result.exit_code, result.stdout, path.read_text()) == (0, "", "static: 1\n")
-    common = {"host": "127.0.0.1", "port": 8000, "upstreams": ["a:1", "unix:/b"]}
-    assert calls == [{**common, "tls_port": None}, {**common, "tls_port": 8443}]
+    common = {"host": "127.0.0.1", "upstreams": ["a:1", "unix:/b"]}
+    assert calls == [
+        {**common, "port": 8000, "tls_port": None},
+        {**common, "port": None, "tls_port": 8443},
+    ]
 
 
 def test_a_configuration_that_cannot_be_written_is_told(kneo, stand_in, tmp_path):

@@ -458,6 +458,17 @@ def test_skills_lie_in_the_projects_folder_wherever_the_command_is_given(
     assert "there is no skill tone.md" in kneo(*words, "--add-skill", "tone").stderr
 
 
+def test_skills_are_looked_for_in_the_project_and_nowhere_else(
+    kneo, project: Path, monkeypatch
+) -> None:
+    for folder in (project / "skills" / "tone", project.parent / "skills" / "law"):
+        folder.mkdir(parents=True)
+        (folder / "SKILL.md").write_text("Speak softly.")
+    monkeypatch.chdir(project / "specs")
+    page = json.loads(kneo("spec", "skills", "--json").stdout)
+    assert [skill["path"] for skill in page["skills"]] == ["skills/tone"]
+
+
 @pytest.mark.parametrize("inside", [True, False])
 def test_files_that_the_user_names_may_lie_anywhere_and_be_pipes(
     kneo, project: Path, monkeypatch, inside

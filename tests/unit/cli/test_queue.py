@@ -19,15 +19,17 @@ WAITING = {
         {"run_id": "run_2", "state": "later", "due_at": "2026-01-01T01:00:00Z", "claims": 0},
     ],
     "count": 2,
+    "total": 2,
 }
 DEAD = {
     "jobs": [{"run_id": "run_3", "state": "dead", "due_at": "2026-01-01T02:00:00Z", "claims": 0}],
     "count": 1,
+    "total": 1,
 }
-NONE = {"jobs": [], "count": 0}
+NONE = {"jobs": [], "count": 0, "total": 0}
 COMMANDS = [
-    (("list",), "list_queue", ({"limit": 100},), WAITING),
-    (("dead",), "list_dead_letters", ({"limit": 100},), DEAD),
+    (("list",), "list_queue", ({"limit": 100, "offset": 0},), WAITING),
+    (("dead",), "list_dead_letters", ({"limit": 100, "offset": 0},), DEAD),
     (("requeue", "run_3"), "requeue_run", ("run_3",), {"run_id": "run_3", "status": "queued"}),
 ]
 each_command = pytest.mark.parametrize(
@@ -82,11 +84,13 @@ def test_an_empty_list_says_so(kneo, backend, words, method, said):
     assert kneo("queue", *words).stdout == said
 
 
-def test_a_list_that_may_be_cut_says_so(kneo, backend):
+def test_a_list_that_is_cut_says_so_and_a_whole_one_does_not(kneo, backend):
     backend.answers["list_queue"] = WAITING
-    result = kneo("queue", "list", "--limit", "2")
-    assert backend.calls == [("list_queue", ({"limit": 2},))]
-    assert result.stdout.endswith("There may be more than 2; --limit shows others.\n")
+    assert " of " not in kneo("queue", "list", "--limit", "2").stdout
+    backend.answers["list_queue"] = {**WAITING, "total": 9}
+    result = kneo("queue", "list", "--limit", "2", "--offset", "3")
+    assert backend.calls[1] == ("list_queue", ({"limit": 2, "offset": 3},))
+    assert result.stdout.endswith("2 of 9 jobs; --limit and --offset show others.\n")
 
 
 def test_a_requeued_run_tells_how_to_follow_it(kneo, backend):

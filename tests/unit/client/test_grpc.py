@@ -283,6 +283,28 @@ async def test_an_overloaded_service_is_asked_again_with_the_same_key(call):
     assert len(set(keys)) == 1
 
 
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        ("idempotency_key_in_progress", grpc.StatusCode.ABORTED),
+        ("resource_exhausted", grpc.StatusCode.RESOURCE_EXHAUSTED),
+    ],
+)
+async def test_who_is_told_when_to_come_again_does(call, reason, code):
+    told = ("x-kneo-error-json", json.dumps({"error": reason, "message": "wait"}))
+    waits, fails = (code, "wait", (told, ("retry-after", "1"))), (code, "never", (told,))
+    async with serving(Runs(waits)) as port:
+        answer, pauses = await call(
+            f"grpc://127.0.0.1:{port}", lambda client: client.create_run({"input": "hi"})
+        )
+    assert (answer["run_id"], pauses) == ("run_1", [1.0])
+    async with serving(Runs(fails)) as port:
+        error, pauses = await call(
+            f"grpc://127.0.0.1:{port}", lambda client: client.create_run({"input": "hi"})
+        )
+    assert (error.reason, pauses) == (reason, [])
+
+
 async def test_a_conflict_is_not_repeated(call):
     runs = Runs((grpc.StatusCode.ABORTED, "held", ()))
     async with serving(runs) as port:

@@ -242,6 +242,39 @@ def test_retry_after_is_honoured_up_to_half_a_minute(http_service, reply, asked,
     assert pauses == [waited]
 
 
+@pytest.mark.parametrize(
+    ("reason", "status"), [("idempotency_key_in_progress", 409), ("resource_exhausted", 429)]
+)
+def test_who_is_told_when_to_come_again_does(http_service, reply, reason, status):
+    busy = reply({"error": reason, "message": "wait"}, status, {"Retry-After": "1"})
+    service = http_service(busy, reply({"run_id": "run_1"}))
+    pauses = []
+    with client_of(service, pauses) as client:
+        assert client.create_run({"input": ""}) == {"run_id": "run_1"}
+    assert pauses == [1.0]
+    service = http_service(reply({"error": reason, "message": "never"}, status))
+    error = failure(client_of(service), lambda client: client.create_run({"input": ""}))
+    assert (error.reason, len(service.requests)) == (reason, 1)
+
+
+@pytest.mark.parametrize("value", ["", ".", ".."])
+@pytest.mark.parametrize(
+    ("act", "field"),
+    [
+        (lambda client, value: client.get_run(value), "run_id"),
+        (lambda client, value: client.cancel_run(value), "run_id"),
+        (lambda client, value: client.get_human_task(value), "continuation_id"),
+        (lambda client, value: client.put_environment_policy(value, {}), "environment"),
+    ],
+)
+def test_a_name_that_makes_another_path_is_not_asked_for(http_service, reply, act, field, value):
+    service = http_service(reply())
+    error = failure(client_of(service), lambda client: act(client, value))
+    assert (error.reason, error.http_status) == ("validation_error", 422)
+    assert [fault["field"] for fault in error.details["fields"]] == [field]
+    assert service.requests == []
+
+
 def test_not_ready_is_an_answer(http_service, reply):
     checks = {"ready": False, "checks": {}}
     body = {"error": "not_ready", "message": "no", "detail": {"metadata": checks}}

@@ -11,7 +11,12 @@ import pytest
 import yaml
 
 from kneo_grpc.app.settings import Settings, read_settings
-from kneo_grpc.app.sources import build_sources, retention_settings, skill_files
+from kneo_grpc.app.sources import (
+    build_sources,
+    provider_secrets,
+    retention_settings,
+    skill_files,
+)
 from kneo_grpc.domain.errors import (
     EnvironmentPolicyBlocked,
     InvalidInput,
@@ -361,7 +366,7 @@ def test_the_settings_are_read_from_the_environment(tmp_path: Path) -> None:
             "KNEO_PROJECT_CONFIG": "/x/config.yaml",
             "KNEO_ENV": " prod ",
             "KNEO_SERV_ENVIRONMENTS": "prod, staging",
-            "KNEO_SERV_SPEC_SIGNING_KEY": "s ecret",
+            "KNEO_SERV_SPEC_SIGNING_KEY": " s ecret\n",
             "KNEO_SERV_SPEC_VERIFY_KEYS": f"{key}, k.pem",
         }
     )
@@ -371,6 +376,44 @@ def test_the_settings_are_read_from_the_environment(tmp_path: Path) -> None:
     assert settings.spec_signing_key == "s ecret"
     assert settings.spec_verify_keys == (key, "k.pem")
     assert "s ecret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("KNEO_SERV_SPEC_SIGNING_KEY", "se\udcffcret", "holds bytes that are not UTF-8"),
+        ("KNEO_SERV_RATE_LIMIT_PER_KEY", "1000001", "must be at most 1000000"),
+        ("KNEO_SERV_RATE_LIMIT_PER_ADDRESS", "9" * 5000, "must be at most 1000000"),
+        ("KNEO_SERV_TRUSTED_HOPS", "101", "must be at most 100"),
+        ("KNEO_SERV_MAX_QUEUE_DEPTH", "2147483648", "must be at most 2147483647"),
+    ],
+)
+def test_what_cannot_be_used_refuses_the_start(name: str, value: str, told: str) -> None:
+    with pytest.raises(StartRefused, match=f"{name} {told}") as refused:
+        read_settings({name: value, "KNEO_SERV_LOG_LEVEL": "LOUD"})
+    assert "KNEO_SERV_LOG_LEVEL must be" in refused.value.message
+    assert value not in refused.value.message
+
+
+def test_the_project_says_where_the_keys_of_providers_are(tmp_path: Path) -> None:
+    (tmp_path / "kneo_serv.yaml").write_text(
+        "project: {name: a}\nsecrets: {provider_env: {openai: SHOP_OPENAI, mine: SHOP_MINE}}\n"
+    )
+    given = read_settings(
+        {
+            "KNEO_SERV_HEALTH_PROVIDERS": "OpenAI,mine,anthropic",
+            "KNEO_SERV_SPEC_ROOT": str(tmp_path),
+            "SHOP_OPENAI": "sk-canary",
+            "SHOP_MINE": " ",
+        }
+    )
+    found = provider_secrets(given)
+    assert "sk-canary" not in f"{given}{found}"
+    assert [(secret.name, secret.env_var, secret.present) for secret in found] == [
+        ("OpenAI", "SHOP_OPENAI", True),
+        ("mine", "SHOP_MINE", False),
+        ("anthropic", "ANTHROPIC_API_KEY", False),
+    ]
 
 
 def test_a_key_that_is_none_refuses_the_start(tmp_path: Path) -> None:
@@ -412,3 +455,24 @@ def test_what_is_remembered_of_a_file_holds_for_the_same_skills_only(house: Hous
     found = asyncio.run(calls())
     agents = [material.document().data["agent"] for material in found if material is not None]
     assert agents == [{"name": "a", "skills": ["law"]}, {"name": "a"}]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        SpecSource(spec_path="flow.yaml"),
+        SpecSource(
+            spec=SPEC,
+            overrides={"agent": {"name": "b"}},
+            environment="prod",
+            overlays=("a.yaml", "b.yaml"),
+            skills=SkillOverlay(add=("x",), disable=("y", "z")),
+        ),
+        SpecSource(bundle={"kind": "kneo.spec.bundle"}, environment="dev"),
+    ],
+    ids=["path", "all", "bundle"],
+)
+def test_a_source_is_what_its_data_says(source: SpecSource) -> None:
+    told = json.loads(json.dumps(source.to_data()))
+    assert SpecSource.from_data({**told, "target": "workflow", "session_id": "s"}) == source
+    assert all(told.values())

@@ -96,7 +96,8 @@ create table human_tasks (
   body json not null,
   decision json,
   decided_by text collate "C",
-  settled_at timestamptz
+  settled_at timestamptz,
+  escalated_at timestamptz
 );
 
 create index human_tasks_pending on human_tasks (run_id, id) where status = 'pending';

@@ -104,11 +104,14 @@ new_plans as (
   on conflict (digest) do nothing
 ),
 new_tasks as (
-  insert into human_tasks (run_id, id, status, workflow_kind, created_at, expires_at, body)
-  select landed.id, given.id, status, workflow_kind, created_at, expires_at, body::json
+  insert into human_tasks (
+    run_id, id, status, workflow_kind, created_at, expires_at, escalated_at, body
+  )
+  select
+    landed.id, given.id, status, workflow_kind, created_at, expires_at, escalated_at, body::json
   from json_to_recordset($7::json) as given (
     run_id text, id text, status text, workflow_kind text, created_at timestamptz,
-    expires_at timestamptz, body text
+    expires_at timestamptz, escalated_at timestamptz, body text
   )
   join landed on landed.id = given.run_id
 ),

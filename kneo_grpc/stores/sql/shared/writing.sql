@@ -9,7 +9,7 @@ returning id;
 
 -- name: task_restate
 -- Changes what a pending task asks and until when; returns nothing when somebody ended it.
-update human_tasks set expires_at = $3, body = $4
+update human_tasks set expires_at = $3, escalated_at = $4, body = $5
 where id = $2 and run_id = $1 and status = 'pending'
 returning id;
 

@@ -87,7 +87,8 @@ create table human_tasks (
   body text not null,
   decision text,
   decided_by text,
-  settled_at integer
+  settled_at integer,
+  escalated_at integer
 );
 
 create index human_tasks_by_run on human_tasks (run_id, id);

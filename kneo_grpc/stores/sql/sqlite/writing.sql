@@ -43,8 +43,8 @@ insert into checkpoints (
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- name: task_insert
-insert into human_tasks (run_id, id, status, workflow_kind, created_at, expires_at, body)
-values ($1, $2, $3, $4, $5, $6, $7);
+insert into human_tasks (run_id, id, status, workflow_kind, created_at, expires_at, escalated_at, body)
+values ($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- name: jobs_clear
 delete from jobs where run_id = $1 and kind = $2;
