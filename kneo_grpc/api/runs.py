@@ -135,4 +135,5 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
     ) -> spec_pb2.GetPolicyReportResponse:
         """See run.proto."""
         run_id = convert.run_id_from_pb(request.run_id, self._limits)
-        return report_to_pb(await self._views.policy_report(run_id))
+        caller = current_call().principal
+        return report_to_pb(await self._views.policy_report(caller, run_id))

@@ -169,7 +169,7 @@ class Platform:
             maintenance=MaintenanceServicer(self.timers, self.retention),
             policies=PolicyServicer(self.policies, limits),
             credentials=CredentialServicer(self.credentials, limits),
-            audit=AuditServicer(self.audit, limits),
+            audit=AuditServicer(self.audit, self.page_tokens, limits),
             meta=MetaServicer(self.metrics if self.settings.metrics else None, __version__),
         )
 
@@ -250,6 +250,7 @@ def build_platform(
     timers = Timers(
         store=store,
         queue=store,
+        trail=store,
         human_tasks=human_tasks,
         endings=endings,
         legs=legs,
@@ -269,7 +270,7 @@ def build_platform(
         skills=Skills(settings.skill_root or settings.spec_root),
         legs=legs,
         runs=runs,
-        run_views=RunViews(store, runs, specs),
+        run_views=RunViews(store, runs, specs, base.audit),
         human_tasks=human_tasks,
         feed=feed,
         recovery=recovery,

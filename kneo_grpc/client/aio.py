@@ -134,7 +134,7 @@ class AsyncClient:
 
     async def list_audit_events(self, query: Json | None = None) -> Json:
         """Return a page of the audit trail as `events`. query: event_type, run_id, continuation_id,
-        actor, created_after, created_before, limit, offset, sort_order.
+        actor, created_after, created_before, limit, offset, sort_order, page_token.
         """
         return await self._call(methods.LIST_AUDIT_EVENTS, query or {})
 

@@ -12,7 +12,8 @@ Json: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """One call. keyed: it is sent with an idempotency key, so that a retry does nothing twice.
+    """One call. keyed: it is sent with an idempotency key, so that a retry does nothing twice: what
+    creates, continues, resumes or cancels a run, and what puts a policy.
 
     body: the one field that is the body of its HTTP request; None for all that the path leaves.
     document: the answer is a document of its own, given as `content_type` and `data` (base64).

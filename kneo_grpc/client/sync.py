@@ -32,8 +32,8 @@ class Client:
     `host:port` speak gRPC. The answers are the same.
     tls_ca: PEM of the authority to trust; None trusts the system's.
     timeout: seconds for one attempt. A call that finds the service out of reach or overloaded, or
-    that is told when to come again, is sent again twice; calls that create, continue or resume a
-    run carry the same idempotency key each time.
+    that is told when to come again, is sent again twice; calls that create, continue, resume or
+    cancel a run or put a policy carry the same idempotency key each time.
     Every method raises ServiceError; the constructor raises ValueError on a bad target or key.
     """
 
@@ -144,7 +144,7 @@ class Client:
 
     def list_audit_events(self, query: Json | None = None) -> Json:
         """Return a page of the audit trail as `events`. query: event_type, run_id, continuation_id,
-        actor, created_after, created_before, limit, offset, sort_order.
+        actor, created_after, created_before, limit, offset, sort_order, page_token.
         """
         return self._call(methods.LIST_AUDIT_EVENTS, query or {})
 

@@ -218,7 +218,8 @@ class AgentPlan:
     """An agent.
 
     strategy: simple, react or plan-act; max_iterations counts model calls of the loop.
-    tools: names the agent may call; tool_permissions: what those may touch, as the spec says it.
+    tools: names the agent may call; tool_permissions: what those may touch, as the spec says it;
+    permits_nothing: the spec has permissions, and they name no right.
     as_agent: key of the workflow that answers in its place.
     append_mode: auto, never, user_only or assistant_only: what a turn adds to the history.
     """
@@ -240,6 +241,7 @@ class AgentPlan:
     memory: MemoryPlan = field(default=MemoryPlan(), metadata=_LATER)
     guardrails: tuple[GuardrailPlan, ...] = field(default=(), metadata=_LATER)
     skills: tuple[str, ...] = field(default=(), metadata=_LATER)
+    permits_nothing: bool = field(default=False, metadata=_LATER)
     append_mode: str = field(default="auto", metadata=_LATER)
     as_agent: str | None = field(default=None, metadata=_LATER)
 

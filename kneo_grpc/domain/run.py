@@ -55,6 +55,36 @@ class RunError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenUsage:
+    """Tokens that models say they took and gave."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: "TokenUsage") -> "TokenUsage":
+        return TokenUsage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+        )
+
+    def facts(self) -> dict[str, int]:
+        """Return the counts under the contract's names."""
+        total = self.input_tokens + self.output_tokens
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "total_tokens": total,
+        }
+
+
+def read_usage(facts: Mapping[str, Any] | None) -> TokenUsage | None:
+    """Read what TokenUsage.facts gave; None where there is nothing."""
+    if not facts:
+        return None
+    return TokenUsage(input_tokens=facts["input_tokens"], output_tokens=facts["output_tokens"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PendingRequest:
     """A question that a blocked run waits for."""
 

@@ -33,7 +33,8 @@ TRIES = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a run ends. event_type: of the audit record; actor: None for the service itself.
+    """How a run ends. event_type: of the audit record; actor: None for the service itself;
+    status_fact: under which name the record tells what the run was before.
 
     dead: keep the run among the dead letters, for a person to put back.
     tasks: what becomes of its waiting human tasks. settle: the task because of which it ends; where
@@ -49,6 +50,7 @@ class Ending:
     actor: str | None = None
     continuation_id: ContinuationId | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    status_fact: str = "status_before"
     tasks: HumanTaskStatus = HumanTaskStatus.CANCELLED
     settle: TaskSettlement | None = None
     attempt: int | None = None
@@ -104,7 +106,7 @@ class Endings:
             run_id=run.id,
             continuation_id=ending.continuation_id,
             actor=ending.actor,
-            metadata={**ending.facts, "status_before": run.status.value},
+            metadata={**ending.facts, ending.status_fact: run.status.value},
             created_at=self._writer.clock.now(),
         )
         dead = (Job(kind=JobKind.DEAD),) if ending.dead else ()

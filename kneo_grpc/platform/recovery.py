@@ -142,6 +142,7 @@ class Recovery:
             id=AuditId(self._writer.ids.new("audit")),
             event_type="run.continued",
             run_id=run_id,
+            continuation_id=change.open_tasks[0].id if change.open_tasks else None,
             actor=actor,
             metadata={"status": change.run.status.value},
             created_at=now,

@@ -11,11 +11,13 @@ from tests.processes import kneo
 from tests.service import Service, create, data, failure, function_spec
 
 
-async def interrupted(folder, until, *words: str) -> tuple[int | None, str, str]:
+async def interrupted(
+    folder, until, *words: str, command: tuple[str, ...] = ("run",)
+) -> tuple[int | None, str, str]:
     """Run `kneo run` on a step that waits; interrupt it once until() holds."""
     (folder / "flow.json").write_text(json.dumps(function_spec("gated")))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "kneo_grpc", "run", "flow.json", "--input", "hi", *words),
+        *(sys.executable, "-m", "kneo_grpc", *command, "flow.json", "--input", "hi", *words),
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -34,12 +36,15 @@ async def shown(folder, *words: str) -> dict:
     return json.loads(done.stdout)
 
 
-async def test_a_service_is_asked_for_the_run_that_goes_on(service: Service, tmp_path) -> None:
+@pytest.mark.parametrize("command", [("run",), ("spec", "run")])
+async def test_a_service_is_asked_for_the_run_that_goes_on(
+    service: Service, tmp_path, command
+) -> None:
     async def under_way() -> bool:
         return service.platform.legs.count == 1
 
     url = f"unix:{tmp_path}/api.sock"
-    code, out, err = await interrupted(tmp_path, under_way, "--service-url", url)
+    code, out, err = await interrupted(tmp_path, under_way, "--service-url", url, command=command)
     (run,) = service.platform.legs.driven()
     assert (code, out) == (130, "")
     assert err.splitlines() == [

@@ -105,7 +105,12 @@ def result_to_pb(run: Run) -> run_result_pb2.RunResult:
 
 def run_to_pb(run: Run) -> run_pb2.Run:
     """Return a run as a message."""
-    return _run_to_pb(run, _metadata(run))
+    shown = _run_to_pb(run, _metadata(run))
+    usage = run.result.get("usage")
+    if usage:
+        most = {name: min(count, _INT32_MAX) for name, count in usage.items()}
+        shown.usage.CopyFrom(run_pb2.TokenUsage(**most))
+    return shown
 
 
 def _run_to_pb(run: RunSummary, metadata: Mapping[str, Any]) -> run_pb2.Run:
@@ -286,6 +291,7 @@ def _error_to_pb(error: RunError | None) -> run_result_pb2.RunError | None:
     return run_result_pb2.RunError(type=error.type, message=error.message, step_id=error.step_id)
 
 
+_INT32_MAX = 2**31 - 1
 _EVENT_TEXTS = (
     "agent_name",
     "workflow_name",

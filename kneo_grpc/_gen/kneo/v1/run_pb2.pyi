@@ -15,7 +15,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Run(_message.Message):
-    __slots__ = ("id", "run_id", "status", "agent_name", "workflow_name", "workflow_kind", "input_text", "output_text", "current_step_index", "current_step_id", "current_node_id", "visited_steps", "visited_nodes", "pending_human_request", "pending_human_requests", "continuation_id", "continuation_ids", "trace_event_count", "metadata", "error", "session_id", "attempt", "created_at", "updated_at", "started_at", "completed_at", "deadline_at", "deadline_time", "target", "environment")
+    __slots__ = ("id", "run_id", "status", "agent_name", "workflow_name", "workflow_kind", "input_text", "output_text", "current_step_index", "current_step_id", "current_node_id", "visited_steps", "visited_nodes", "pending_human_request", "pending_human_requests", "continuation_id", "continuation_ids", "trace_event_count", "metadata", "error", "session_id", "attempt", "created_at", "updated_at", "started_at", "completed_at", "deadline_at", "deadline_time", "target", "environment", "usage")
     ID_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +46,7 @@ class Run(_message.Message):
     DEADLINE_TIME_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     id: str
     run_id: str
     status: str
@@ -76,7 +77,18 @@ class Run(_message.Message):
     deadline_time: _timestamp_pb2.Timestamp
     target: str
     environment: str
-    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., status: _Optional[str] = ..., agent_name: _Optional[str] = ..., workflow_name: _Optional[str] = ..., workflow_kind: _Optional[str] = ..., input_text: _Optional[str] = ..., output_text: _Optional[str] = ..., current_step_index: _Optional[int] = ..., current_step_id: _Optional[str] = ..., current_node_id: _Optional[str] = ..., visited_steps: _Optional[_Iterable[str]] = ..., visited_nodes: _Optional[_Iterable[str]] = ..., pending_human_request: _Optional[_Union[_human_request_pb2.HumanRequest, _Mapping]] = ..., pending_human_requests: _Optional[_Iterable[_Union[_human_request_pb2.HumanRequest, _Mapping]]] = ..., continuation_id: _Optional[str] = ..., continuation_ids: _Optional[_Iterable[str]] = ..., trace_event_count: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., error: _Optional[_Union[_run_result_pb2.RunError, _Mapping]] = ..., session_id: _Optional[str] = ..., attempt: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline_at: _Optional[float] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., target: _Optional[str] = ..., environment: _Optional[str] = ...) -> None: ...
+    usage: TokenUsage
+    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., status: _Optional[str] = ..., agent_name: _Optional[str] = ..., workflow_name: _Optional[str] = ..., workflow_kind: _Optional[str] = ..., input_text: _Optional[str] = ..., output_text: _Optional[str] = ..., current_step_index: _Optional[int] = ..., current_step_id: _Optional[str] = ..., current_node_id: _Optional[str] = ..., visited_steps: _Optional[_Iterable[str]] = ..., visited_nodes: _Optional[_Iterable[str]] = ..., pending_human_request: _Optional[_Union[_human_request_pb2.HumanRequest, _Mapping]] = ..., pending_human_requests: _Optional[_Iterable[_Union[_human_request_pb2.HumanRequest, _Mapping]]] = ..., continuation_id: _Optional[str] = ..., continuation_ids: _Optional[_Iterable[str]] = ..., trace_event_count: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., error: _Optional[_Union[_run_result_pb2.RunError, _Mapping]] = ..., session_id: _Optional[str] = ..., attempt: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline_at: _Optional[float] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., target: _Optional[str] = ..., environment: _Optional[str] = ..., usage: _Optional[_Union[TokenUsage, _Mapping]] = ...) -> None: ...
+
+class TokenUsage(_message.Message):
+    __slots__ = ("input_tokens", "output_tokens", "total_tokens")
+    INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    def __init__(self, input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ...) -> None: ...
 
 class GetRunRequest(_message.Message):
     __slots__ = ("run_id",)

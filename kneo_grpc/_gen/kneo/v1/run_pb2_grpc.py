@@ -123,8 +123,8 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRuns(self, request, context):
-        """ListRuns returns a page of summaries of runs: all fields of Run, but for metadata, which holds target and environment
-        only. Scope runs:read. Errors: validation_error, invalid_timestamp, invalid_page_token.
+        """ListRuns returns a page of summaries of runs: all fields of Run, but for usage, and for metadata, which holds target and
+        environment only. Scope runs:read. Errors: validation_error, invalid_timestamp, invalid_page_token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
