@@ -139,7 +139,7 @@ class PostgresStore(TrailReader):
     async def renew_leases(
         self, owner: str, lease_for: timedelta, run_ids: Collection[RunId]
     ) -> frozenset[RunId]:
-        """Extend a process's unexpired leases on runs."""
+        """Extend a process's leases on runs, also expired ones that nobody took."""
         found = await self._heartbeats.fetch(
             self._statements["leases_renew"], owner, lease_for, list(run_ids), repeats=True
         )

@@ -134,7 +134,7 @@ class SqliteStore(TrailReader):
     async def renew_leases(
         self, owner: str, lease_for: timedelta, run_ids: Collection[RunId]
     ) -> frozenset[RunId]:
-        """Extend a process's unexpired leases on runs."""
+        """Extend a process's leases on runs, also expired ones that nobody took."""
         ids = json.dumps(list(run_ids))
         found = await self._claim("leases_renew", owner, micros_from_duration(lease_for), ids)
         return frozenset(row["run_id"] for row in found)
