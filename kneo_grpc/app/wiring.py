@@ -288,7 +288,7 @@ def build_platform(
             mcp=settings.health_mcp,
         ),
         policies=build_policies(store, base),
-        credentials=build_credentials(store, base),
+        credentials=build_credentials(base),
         page_tokens=PageTokens(),
         metrics=Metrics(store=store, counts=store.counts, workers=int(executes)),
     )

@@ -3,12 +3,9 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
-from kneo_grpc.domain.change import Act, AuditRecord
-from kneo_grpc.domain.ids import AuditId
 from kneo_grpc.domain.principal import Principal
+from kneo_grpc.platform.audit import Audit
 from kneo_grpc.platform.spec_sources import SpecSources
-from kneo_grpc.ports.clock import Clock, IdSource
-from kneo_grpc.ports.store import Store
 from kneo_grpc.spec.credentials import Credential, Inventory, take_inventory
 from kneo_grpc.spec.secret_names import PROVIDER_VARIABLES
 
@@ -19,17 +16,13 @@ class Credentials:
     def __init__(
         self,
         *,
-        store: Store,
+        audit: Audit,
         sources: SpecSources,
         is_set: Callable[[str], bool],
-        clock: Clock,
-        ids: IdSource,
     ) -> None:
-        self._store = store
+        self._audit = audit
         self._sources = sources
         self._is_set = is_set
-        self._clock = clock
-        self._ids = ids
 
     async def inventory(
         self,
@@ -52,24 +45,18 @@ class Credentials:
             extras=extras,
             with_service_keys=with_service_keys,
         )
-        record = AuditRecord(
-            id=AuditId(self._ids.new("audit")),
-            event_type="credential.inventory_accessed",
-            actor=caller.name,
-            metadata={
-                "providers_requested": list(providers),
-                "extras_requested": list(extras),
-                "include_service_references": with_service_keys,
-                "provider_count": len(found.providers),
-                "extra_count": len(found.extra),
-                "service_reference_count": len(found.service),
-                "providers_present": _present(found.providers),
-                "extras_present": _present(found.extra),
-                "service_references_present": _present(found.service),
-            },
-            created_at=self._clock.now(),
-        )
-        await self._store.act(Act(audit=(record,)))
+        facts = {
+            "providers_requested": list(providers),
+            "extras_requested": list(extras),
+            "include_service_references": with_service_keys,
+            "provider_count": len(found.providers),
+            "extra_count": len(found.extra),
+            "service_reference_count": len(found.service),
+            "providers_present": _present(found.providers),
+            "extras_present": _present(found.extra),
+            "service_references_present": _present(found.service),
+        }
+        await self._audit.record(caller.name, "credential.inventory_accessed", facts)
         return found
 
 

@@ -13,12 +13,14 @@ import pytest
 
 from kneo_grpc.domain.audit_chain import GENESIS, Break, BreakKind, link
 from kneo_grpc.domain.change import AuditRecord
+from kneo_grpc.domain.errors import StoreUnavailable
 from kneo_grpc.domain.run import RunStatus
 from kneo_grpc.platform.audit import Audit
 from kneo_grpc.platform.sealer import Sealer, SealerSettings
 from kneo_grpc.ports.audit import AuditFilter
 from kneo_grpc.ports.store import PageRequest
 from kneo_grpc.ports.upkeep import Kept
+from kneo_grpc.stores.auditing import Appending
 from tests.contract.builders import NOW, audit, creation, make_run, new_id, step
 from tests.contract.conftest import Query, open_store
 from tests.fakes import CountingIds, FakeClock
@@ -458,3 +460,33 @@ def test_a_link_depends_on_all_its_parts() -> None:
     assert (
         len({base, link(base, 1, GENESIS), link(GENESIS, 2, GENESIS), link(GENESIS, 1, base)}) == 4
     )
+
+
+async def test_a_store_that_stops_writes_the_records_that_wait(address, query: Query) -> None:
+    store = open_store(address)
+    await store.start()
+    waiting = [asyncio.create_task(store.append_audit([audit(id=f"a{n}")])) for n in range(2)]
+    await asyncio.sleep(0)
+    await store.stop()
+    await asyncio.gather(*waiting)
+    assert sorted(await query("select id from audit_events")) == [("a0",), ("a1",)]
+
+
+async def test_no_more_records_wait_for_a_database_than_there_is_room_for() -> None:
+    gate, written = asyncio.Event(), []
+
+    async def write(records: Any) -> None:
+        await gate.wait()
+        written.extend(record.id for record in records)
+
+    appending = Appending(write, waiting_max=2)
+    taken = []
+    for name in ("under way", "first", "second"):
+        taken.append(asyncio.create_task(appending.add([audit(id=name)])))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    with pytest.raises(StoreUnavailable):
+        await appending.add([audit(id="third")])
+    gate.set()
+    await asyncio.gather(*taken)
+    assert written == ["under way", "first", "second"]

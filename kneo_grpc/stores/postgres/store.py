@@ -108,6 +108,7 @@ class PostgresStore(TrailReader):
         if self._committer is not None:
             await self._committer.stop()
             self._committer = None
+        await self._finish_appending()
         if self._announcement is not None:
             self._announcement.cancel()
         for session in self._sessions:

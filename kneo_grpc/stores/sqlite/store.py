@@ -105,6 +105,7 @@ class SqliteStore(TrailReader):
         if self._committer is not None:
             await self._committer.stop()
             self._committer = None
+        await self._finish_appending()
         for threads in (self._read_threads, self._write_thread):
             if threads is not None:
                 await asyncio.to_thread(threads.shutdown)
