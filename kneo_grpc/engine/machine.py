@@ -133,16 +133,12 @@ class _Machine(Steps):
             )
             self.commands.append(WaitRetry(path=event.path, attempt=following.attempt))
             return
+        failed = active
+        if self.step_of(active, active.step_id).kind != "workflow":
+            # A workflow is not begun anew: its steps that completed would be repeated.
+            failed = evolve(active, executes=active.step_id)
         self.give_up(event.path, active, event.error_type, event.message)
-        self.keep_open(event.path, evolve(active, executes=active.step_id))
-
-    def keep_open(self, path: str, failed: ActiveStep) -> None:
-        """Where the run failed, let what was open stay open, so that a continue repeats no step
-        that completed.
-        """
-        if self.state.status is RunStatus.FAILED:
-            interrupted = {**self.before.active, path: failed}
-            self.change(frames=self.before.frames, interrupted=interrupted)
+        self.keep_open(self.before.frames, {**self.before.active, event.path: failed})
 
     def retry_due(self, path: str) -> None:
         active = evolve(self.waiting(path, "retry"), phase="running", started_at=self.now)
@@ -185,7 +181,7 @@ class _Machine(Steps):
             message = event.content or "A person rejected it."
             self.tell_failed(event.path, active, "rejected", message)
             self.fail_frame(active, "rejected", message)
-            self.keep_open(event.path, active)
+            self.keep_open(self.before.frames, self.before.active)
             return
         role = self.plan.humans[step.ref].response_role
         if role is not None and workflow.kind != "group-chat":

@@ -17,6 +17,8 @@ from kneo_grpc.engine.turn import Turn
 class Steps(Turn):
     """Opens and closes workflows and steps."""
 
+    _kept = False
+
     def open_frame(self, path: str, workflow_key: str, text: str) -> None:
         """Open a workflow at a step path and start its first steps."""
         workflow = self.workflow(workflow_key)
@@ -183,7 +185,11 @@ class Steps(Turn):
             taken = evolve(
                 active, executes=fallback, attempt=1, phase="running", started_at=self.now
             )
-            self.begin_code(path, taken, workflow.step(fallback))
+            instead = workflow.step(fallback)
+            if step.kind == instead.kind == "workflow":
+                # Their steps may have the same names, and no path is to stand for two of them.
+                path = f"{path}#{fallback}"
+            self.begin_code(path, taken, instead)
         else:
             self.fail_frame(active, error_type, message)
 
@@ -233,8 +239,16 @@ class Steps(Turn):
             else:
                 frames = self.state.frames
         self.fail_frame(step, failure.error_type, failure.message)
-        if self.state.status is RunStatus.FAILED:
-            self.change(frames=frames, interrupted=active if failure.redo else {})
+        self.keep_open(frames, active if failure.redo else {})
+
+    def keep_open(self, frames: Mapping[str, Frame], interrupted: Mapping[str, ActiveStep]) -> None:
+        """Where the run failed, let what was open stay open, so that a continue repeats no step
+        that completed. Of several failures in one turn the one that ended the run decides; those
+        that led to it were passed over.
+        """
+        if self.state.status is RunStatus.FAILED and not self._kept:
+            self._kept = True
+            self.change(frames=frames, interrupted=interrupted)
 
     def fail_frame(self, active: ActiveStep, error_type: str, message: str) -> None:
         """A step failed for good: its workflow fails, and so does the step that opened it."""
