@@ -111,10 +111,11 @@ class WorkflowPlan:
 
     def step(self, step_id: str) -> StepPlan:
         """Return a step by id; the compiler made sure that it is there."""
-        return self._by_id[step_id]
+        return self.by_id[step_id]
 
     @cached_property
-    def _by_id(self) -> Mapping[str, StepPlan]:
+    def by_id(self) -> Mapping[str, StepPlan]:
+        """The steps by id."""
         steps = {step.id: step for step in self.steps}
         if self.selector_ref is not None:
             steps[SELECTOR] = StepPlan(id=SELECTOR, kind="agent", ref=self.selector_ref)

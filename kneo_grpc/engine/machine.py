@@ -22,7 +22,7 @@ from kneo_grpc.engine.messages import (
     StepFailed,
     WaitRetry,
 )
-from kneo_grpc.engine.state import ActiveStep, Said, State
+from kneo_grpc.engine.state import Said, State
 from kneo_grpc.engine.steps import Steps
 from kneo_grpc.engine.texts import answer_text, preview
 
@@ -95,13 +95,13 @@ class _Machine(Steps):
         self.open_frame("", "", self.state.input)
 
     def step_completed(self, event: StepCompleted) -> None:
-        active = self.waiting(event.path, "running")
-        if event.notes:
-            self.retell(event.path, event.notes)
-        if self.step_of(active, active.executes).kind == "agent":
-            told = preview(event.output)
-            self.note_agent(event.path, active, "run_completed", output_preview=told)
-        self.finish_step(event.path, active, event.output, event.metadata)
+        path, output, metadata, notes = event
+        active = self.waiting(path, "running")
+        if notes:
+            self.retell(path, notes)
+        if self.workflow_of(active.frame).by_id[active.executes].kind == "agent":
+            self.note_agent(path, active, "run_completed", output_preview=preview(output))
+        self.finish_step(path, active, output, metadata)
 
     def step_failed(self, event: StepFailed) -> None:
         active = self.waiting(event.path, "running")

@@ -7,7 +7,7 @@ from kneo_grpc.domain.data import evolve
 from kneo_grpc.domain.plan import SELECTOR, StepPlan, WorkflowPlan
 from kneo_grpc.domain.run import RunError, RunStatus
 from kneo_grpc.engine.kinds import KINDS
-from kneo_grpc.engine.messages import AskHuman
+from kneo_grpc.engine.messages import AskHuman, RunStep
 from kneo_grpc.engine.move import Ended, Failure, Move, Start
 from kneo_grpc.engine.state import ActiveStep, Frame, begun
 from kneo_grpc.engine.texts import PREVIEW_CHARS, preview
@@ -38,10 +38,13 @@ class Steps(Turn):
         if move.failure is not None:
             self.fail_workflow(path, workflow, move.failure, ended)
             return
-        # All of them first: one may end at once, and its workflow has to know of the others.
-        for at, active, step in [self.start_step(path, start) for start in move.starts]:
-            if at in self.state.active:
-                self.begin_code(at, active, step)
+        if len(move.starts) == 1:
+            self.begin_code(*self.start_step(path, move.starts[0]))
+        elif move.starts:
+            # All of them first: one may end at once, and its workflow has to know of the others.
+            for at, active, step in [self.start_step(path, start) for start in move.starts]:
+                if at in self.state.active:
+                    self.begin_code(at, active, step)
         if move.output is not None:
             self.close_frame(path, workflow, move.output)
 
@@ -81,23 +84,27 @@ class Steps(Turn):
         name = f"{step.id}#{iteration}"
         path = f"{frame_path}/{name}" if frame_path else name
         active = begun(frame_path, step.id, text, iteration, branch, self.now)
-        self.put_active(path, active)
+        self.own_active()[path] = active
         return path, active, step
 
     def begin_code(self, path: str, active: ActiveStep, step: StepPlan) -> None:
         """Have a step's code executed, whatever stands for code in its kind."""
-        if step.kind == "human":
+        kind = step.kind
+        if kind == "human":
             self.put_active(path, evolve(active, phase="human"))
             self.ask_human(path, active)
-        elif step.kind == "workflow":
+        elif kind == "workflow":
             self.put_active(path, evolve(active, phase="nested"))
             self.open_frame(path, step.ref, active.text)
         else:
             if self.state.active.get(path) is not active:
                 self.put_active(path, active)
-            if step.kind == "agent":
+            if kind == "agent":
                 self.note_agent(path, active, "run_started", input_preview=preview(active.text))
-            self.commands.append(self.run_command(path, active, step))
+                self.commands.append(self.run_command(path, active, step))
+            else:
+                command = RunStep(path, step, active.text, active.attempt, active.iteration)
+                self.commands.append(command)
 
     def ask_human(self, path: str, active: ActiveStep) -> None:
         """Ask a person, for the first time or anew."""
@@ -136,10 +143,12 @@ class Steps(Turn):
         """
         frame = self.state.frames[active.frame]
         workflow = self.workflow(frame.workflow)
-        step = workflow.step(active.step_id)
-        self.drop_active(path)
+        step = workflow.by_id[active.step_id]
+        table = self.own_active()
+        table.pop(path, None)
         failed = "step_failed" in metadata
-        ended = Ended(step, output, active.branch, metadata, failed, self.others(active.frame))
+        others = self.others(active.frame) if table else table
+        ended = Ended(step, output, active.branch, metadata, failed, others)
         kind = KINDS[workflow.kind]
         if goto is None:
             move = kind.proceed(workflow, frame, ended)

@@ -53,14 +53,14 @@ class Turn:
         state = self.state
         if self.marks[-1].state is not state:
             self.marks[-1] = self.marks[-1]._replace(state=state)
-        return Decision(state, self._standing(), tuple(self.marks), tuple(self.notes))
+        commands = self.commands
+        standing = tuple(commands) if len(commands) < 2 else self._standing()
+        return Decision(state, standing, tuple(self.marks), tuple(self.notes))
 
     def _standing(self) -> tuple[Command, ...]:
         """Return the commands whose steps are still there: one that began may have been dropped in
         the same turn.
         """
-        if len(self.commands) < 2:
-            return tuple(self.commands)
         active = self.state.active
         return tuple(command for command in self.commands if command.path in active)
 
@@ -134,7 +134,7 @@ class Turn:
         """End a step, and every step and frame inside it."""
         inner = f"{path}/"
         self.drop_frame(path)
-        active = self._own_active()
+        active = self.own_active()
         for key in [key for key in active if key == path or key.startswith(inner)]:
             del active[key]
 
@@ -147,15 +147,10 @@ class Turn:
 
     def put_active(self, path: str, active: ActiveStep) -> None:
         """Begin or change an active step."""
-        self._own_active()[path] = active
+        self.own_active()[path] = active
 
-    def drop_active(self, path: str) -> None:
-        """End an active step."""
-        active = self._own_active()
-        if path in active:
-            del active[path]
-
-    def _own_active(self) -> dict[str, ActiveStep]:
+    def own_active(self) -> dict[str, ActiveStep]:
+        """Return the table of active steps, to be changed."""
         if self._active is None or self.state.active is not self._active:
             self._own_tables()
             assert self._active is not None
@@ -202,7 +197,8 @@ class Turn:
         metadata: Mapping[str, object] | None = None,
     ) -> None:
         """Write a checkpoint; see Turn for the state that it holds."""
-        self.settle()
+        if self._marked:
+            self.settle()
         if not self._own:
             self.change()
         self._marked = True
