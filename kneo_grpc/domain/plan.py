@@ -163,8 +163,11 @@ class WorkflowPlan:
         return {}
 
     def _ways(self) -> Iterator[tuple[str, str]]:
-        """Yield every way from node to node. A fallback works in the place of its node."""
-        yield from ((edge.source, edge.target) for edge in self.edges)
+        """Yield every way from node to node. A fallback works in the place of its node; a
+        disabled node is as good as none.
+        """
+        enabled = {step.id for step in self.steps if step.enabled}
+        yield from ((edge.source, edge.target) for edge in self.edges if edge.target in enabled)
         yield from ((step.id, step.goto_ref) for step in self.steps if step.goto_ref)
 
 

@@ -172,8 +172,9 @@ class ChangeWriter:
         now: datetime,
     ) -> Checkpoint:
         metadata = dict(mark.metadata)
-        if mark.type == "human_pause":
-            task = asked[StepPath(mark.path or "")]
+        task = asked.get(StepPath(mark.path or "")) if mark.type == "human_pause" else None
+        # Nobody is asked where what else came in the same commit ended the branch again.
+        if task is not None:
             metadata |= {"continuation_id": task.id, "request": request_data(task.request)}
         return Checkpoint(
             id=CheckpointId(self.ids.new("ckpt")),
