@@ -4,11 +4,13 @@ from bench.scenarios import (
     backlog,
     door,
     kill,
+    parallel,
     pause,
     probes,
     queued,
     reads,
     specs,
+    storage,
     sync,
     transitions,
 )
@@ -26,5 +28,7 @@ SCENARIOS: dict[str, Scenario] = {
     "kill": kill.measure,
     "probes": probes.measure,
     "specs": specs.measure,
+    "parallel": parallel.measure,
+    "storage": storage.measure,
     "engine": transitions.measure,
 }
