@@ -63,13 +63,24 @@ def unmarked_repeats(history: History) -> Iterable[str]:
 
 def late_writes(history: History) -> Iterable[str]:
     """The record is one story: nothing of an attempt that had lost the run is in it."""
+    if history.row is not None:
+        yield from (text for what, text in _story(history) if what == "late")
+        yield from _ending(history)
+
+
+def outputs(history: History) -> Iterable[str]:
+    """Each step is given, and the run gives, what its kind of workflow makes of the texts."""
+    if history.row is not None:
+        yield from (text for what, text in _story(history) if what == "text")
+
+
+def gaps(history: History) -> Iterable[str]:
+    """Events and checkpoints are numbered from 1 without gaps, as far as the run counts."""
     if history.row is None:
         return
     yield from _gaps("event", [number for number, _ in history.events], history, "event_sequence")
     numbers = [mark.sequence for mark in history.marks]
     yield from _gaps("checkpoint", numbers, history, "checkpoint_sequence")
-    yield from _chain(history)
-    yield from _ending(history)
 
 
 def _gaps(what: str, numbers: list[int], history: History, counter: str) -> Iterable[str]:
@@ -80,35 +91,43 @@ def _gaps(what: str, numbers: list[int], history: History, counter: str) -> Iter
         yield f"{len(numbers)} {what}s are stored, and the run counts {history.row[counter]}"
 
 
-def _chain(history: History) -> Iterable[str]:
-    """Each step once, after those whose texts it is given, and given these; attempts never fall."""
+def _story(history: History) -> Iterable[tuple[str, str]]:
+    """Each step once, after those whose texts it is given, and given these; attempts never fall.
+
+    Yield what is wrong: `late` where the record holds what it should not, `text` where a text is
+    not what the kind of workflow makes of the others.
+    """
     assert history.row is not None
-    shape, text = shape_of(history.kind), str(history.row["input_text"])
-    texts, attempt = {INPUT: text}, 0
+    shape = shape_of(history.kind)
+    texts, attempt = {INPUT: str(history.row["input_text"])}, 0
     for mark in history.marks:
         if not mark.ends_step:
             continue
         if mark.path not in shape.given and mark.path not in shape.nested:
-            yield f"the workflow has no step {mark.path!r}"
+            yield "late", f"the workflow has no step {mark.path!r}"
             continue
         if mark.path in texts:
-            yield f"step {mark.path} is recorded twice"
+            yield "late", f"step {mark.path} is recorded twice"
         given = _given(shape, mark.path, texts)
         if given is None:
-            yield f"step {mark.path} is recorded before what it is given"
+            yield "late", f"step {mark.path} is recorded before what it is given"
             continue
         yield from _recorded(history, shape, mark, given)
         if mark.nonce and mark.attempt < attempt:
-            yield f"step {mark.path} is of attempt {mark.attempt}, after one of {attempt}"
+            yield (
+                "late",
+                f"step {mark.path} is of attempt {mark.attempt}, after one of {attempt}",
+            )
         texts[mark.path] = mark.output or ""
         if mark.nonce and step_of(mark.path) != "shaky":
             # The attempts of a step that is retried count its retries too.
             attempt = mark.attempt
     if history.status == "completed":
         if missing := {*shape.given, *shape.nested} - shape.spare - texts.keys():
-            yield f"the run completed without {sorted(missing)}"
+            yield "late", f"the run completed without {sorted(missing)}"
         elif (output := _merged(shape.output, texts)) != history.row["output_text"]:
-            yield f"the run's output is {history.row['output_text']!r} in place of {output!r}"
+            told = history.row["output_text"]
+            yield "text", f"the run's output is {told!r} in place of {output!r}"
 
 
 def _given(shape: Shape, path: str, texts: Mapping[str, str]) -> str | None:
@@ -123,23 +142,23 @@ def _merged(sources: tuple[str, ...], texts: Mapping[str, str]) -> str | None:
     return merge(texts[path] for path in sources) if texts.keys() >= set(sources) else None
 
 
-def _recorded(history: History, shape: Shape, mark: Mark, given: str) -> Iterable[str]:
+def _recorded(history: History, shape: Shape, mark: Mark, given: str) -> Iterable[tuple[str, str]]:
     """What is recorded for a step is what it gave, or a person decided."""
     if mark.path in shape.nested:
         if mark.output != given:
-            yield f"workflow {mark.path} gave {mark.output!r} in place of {given!r}"
+            yield "text", f"workflow {mark.path} gave {mark.output!r} in place of {given!r}"
         return
     if mark.path in shape.humans:
         asked = [task for task in history.tasks if task.path == mark.path]
         wanted = [given if task.decision == "approved" else task.content for task in asked]
         if [mark.output] != wanted:
-            yield f"the decision on {mark.path} handed on {mark.output!r} in place of {wanted}"
+            yield "text", f"{mark.path} handed on {mark.output!r} in place of {wanted}"
         return
     ran = [execution for execution in history.executions if execution.nonce == mark.nonce]
     if not ran or ran[0].attempt != mark.attempt or not ran[0].ended or ran[0].path != mark.path:
-        yield f"nobody gave the output that is recorded for {mark.path}: {mark.output!r}"
+        yield "late", f"nobody gave the output that is recorded for {mark.path}: {mark.output!r}"
     elif ran[0].text != given or mark.output != _output(ran[0]):
-        yield f"step {mark.path} was given {ran[0].text!r} in place of {given!r}"
+        yield "text", f"step {mark.path} was given {ran[0].text!r} in place of {given!r}"
 
 
 def _output(execution: Execution) -> str:
@@ -223,6 +242,8 @@ CHECKS: dict[str, Check] = {
     "repeated_after_commit": repeated_after_commit,
     "unmarked_repeats": unmarked_repeats,
     "late_writes": late_writes,
+    "gaps": gaps,
+    "outputs": outputs,
     "decisions_lost": decisions_lost,
     "decisions_twice": decisions_twice,
     "dead_letters": dead_letters,

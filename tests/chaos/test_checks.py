@@ -207,13 +207,13 @@ FAULTS: dict[str, tuple[str, Callable[[History], None]]] = {
     "again": ("repeated_after_commit", twice("two", 2)),
     "same attempt": ("unmarked_repeats", twice("two", 1)),
     "other key": ("unmarked_repeats", under_another_key),
-    "missing event": ("late_writes", lambda run: run.events.pop(0)),  # type: ignore[dict-item] # its value is not used
-    "missing mark": ("late_writes", drop_mark),
+    "missing event": ("gaps", lambda run: run.events.pop(0)),  # type: ignore[dict-item] # its value is not used
+    "missing mark": ("gaps", drop_mark),
     "other output": ("late_writes", other_output),
     "went on": ("late_writes", go_on),
     "attempt fell": ("late_writes", fall_back),
     "told otherwise": ("late_writes", told_otherwise),
-    "other end": ("late_writes", lambda run: row(run, output_text="sync k")),
+    "other end": ("outputs", lambda run: row(run, output_text="sync k")),
     "task left": ("late_writes", lambda run: run.tasks.append(Task("cont_9", "ask#1", "pending"))),
     "job left": ("late_writes", lambda run: run.jobs.append({"kind": "run"})),
     "dead": ("dead_letters", lambda run: run.jobs.append({"kind": "dead"})),
@@ -222,7 +222,7 @@ FAULTS: dict[str, tuple[str, Callable[[History], None]]] = {
 
 
 OF_KINDS: dict[str, tuple[str, str, Callable[[History], None]]] = {
-    "branches merged in another order": ("graph", "late_writes", swapped),
+    "branches merged in another order": ("graph", "outputs", swapped),
     "a decision taken twice": ("human", "decisions_twice", second_decision),
     "a decision applied twice": ("graph-ask", "decisions_twice", heard_twice),
     "two acts": ("graph-ask", "decisions_twice", settled_by_others),
@@ -230,7 +230,7 @@ OF_KINDS: dict[str, tuple[str, str, Callable[[History], None]]] = {
     "a decision never applied": ("graph-ask", "decisions_lost", never_heard),
     "a decision of nobody": ("concurrent-ask", "decisions_lost", told_to_nobody),
     "another decision stored": ("concurrent-ask", "decisions_lost", gone_by_another_text),
-    "another text handed on": ("concurrent-ask", "late_writes", gone_by_another_text),
+    "another text handed on": ("concurrent-ask", "outputs", gone_by_another_text),
 }
 """Faults of the kinds of runs: which kind, which check finds it, and how it comes about."""
 

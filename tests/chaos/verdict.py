@@ -89,6 +89,8 @@ def judge(
     lines += [
         *repeat_lines,
         _zero("late writes accepted", found["late_writes"]),
+        _zero("gaps in the numbers of events and checkpoints", found["gaps"]),
+        _zero("texts that are not as the workflow makes them", found["outputs"]),
         *_decision_lines(histories, found),
         _zero("dead-lettered runs", found["dead_letters"]),
         _zero("keys that made two runs", found["duplicates"]),
