@@ -5,11 +5,13 @@ from bench.scenarios import (
     door,
     guards,
     kill,
+    parallel,
     pause,
     probes,
     queued,
     reads,
     specs,
+    storage,
     sync,
     transitions,
 )
@@ -28,5 +30,7 @@ SCENARIOS: dict[str, Scenario] = {
     "kill": kill.measure,
     "probes": probes.measure,
     "specs": specs.measure,
+    "parallel": parallel.measure,
+    "storage": storage.measure,
     "engine": transitions.measure,
 }

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from kneo_grpc._gen.kneo.v1 import human_task_pb2, run_pb2
+from kneo_grpc.platform.runs import Runs
 from tests.service import create, data, failure
 
 
@@ -120,6 +121,27 @@ async def test_two_people_are_asked_at_once_and_each_answers_alone(service) -> N
     _, error = await failure(resume(service, kept, second))
     assert error["error"] == "run_state_conflict"
     done = await resume(service, kept, first, "edited", content="B")
+    assert (done.status, done.output_text) == ("completed", "B\n\nC.")
+
+
+async def test_a_decision_that_another_one_overtakes_is_refused(service, monkeypatch) -> None:
+    """The task is decided, and the run blocked again by its other one, between two reads."""
+    paused = data(await run(service, FORK))
+    kept = await stored(service, paused["run_id"])
+    first, second = kept["continuation_ids"]
+    real, overtaken = Runs.get, False
+
+    async def get(runs, run_id):
+        nonlocal overtaken
+        if not overtaken:
+            overtaken = True
+            await resume(service, kept, first, "edited", content="B")
+        return await real(runs, run_id)
+
+    monkeypatch.setattr(Runs, "get", get)
+    _, error = await failure(resume(service, kept, first, "edited", content="late"))
+    assert error["error"] == "run_state_conflict"
+    done = await resume(service, kept, second, "edited", content="C")
     assert (done.status, done.output_text) == ("completed", "B\n\nC.")
 
 
