@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from kneo_grpc.domain.data import evolve
 from kneo_grpc.domain.plan import SELECTOR, Plan, StepPlan, WorkflowPlan
 from kneo_grpc.domain.run import RunStatus
-from kneo_grpc.engine.messages import Command, Decision, EventRefused, Mark, Note, RunStep
+from kneo_grpc.engine.messages import MIDWAY, Command, Decision, EventRefused, Mark, Note, RunStep
 from kneo_grpc.engine.state import ActiveStep, Frame, State
 from kneo_grpc.engine.texts import selector_text
 
@@ -38,6 +38,9 @@ class Turn:
         assert self.marks, "every event leaves a checkpoint"
         if self.marks[-1].state is not self.state:
             self.marks[-1] = evolve(self.marks[-1], state=self.state)
+        for index, mark in enumerate(self.marks[:-1]):
+            # At that moment a step may have ended of which nothing has followed yet.
+            self.marks[index] = evolve(mark, metadata={**mark.metadata, MIDWAY: True})
         return Decision(
             state=self.held_state(),
             commands=self._standing(),
