@@ -92,6 +92,11 @@ class LocalPlatform:
         body = {"run_id": run_id}
         return await self._call(self._servicers.runs.ContinueRun, "ContinueRunRequest", body)
 
+    async def fork_run(self, run_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """As POST /v1/runs/{run_id}/fork."""
+        body = {**body, "run_id": run_id}
+        return await self._call(self._servicers.runs.ForkRun, "ForkRunRequest", body)
+
     async def replay(self, run_id: str) -> dict[str, Any]:
         """As GET /v1/runs/{run_id}/replay."""
         body = {"run_id": run_id}

@@ -41,6 +41,7 @@ from kneo_grpc.platform.audit import Audit
 from kneo_grpc.platform.credentials import Credentials
 from kneo_grpc.platform.denials import Denials
 from kneo_grpc.platform.feed import Feed
+from kneo_grpc.platform.forks import Forks
 from kneo_grpc.platform.health import Health
 from kneo_grpc.platform.human_tasks import HumanTasks
 from kneo_grpc.platform.legs import Legs
@@ -87,6 +88,7 @@ class Platform:
     human_tasks: HumanTasks
     feed: Feed
     recovery: Recovery
+    forks: Forks
     replays: Replays
     worker: Worker
     timers: Timers
@@ -150,6 +152,7 @@ class Platform:
                 views=self.run_views,
                 feed=self.feed,
                 recovery=self.recovery,
+                forks=self.forks,
                 replays=self.replays,
                 tokens=self.page_tokens,
                 limits=limits,
@@ -274,6 +277,15 @@ def build_platform(
         human_tasks=human_tasks,
         feed=feed,
         recovery=recovery,
+        forks=Forks(
+            store=store,
+            runs=runs,
+            specs=specs,
+            legs=legs,
+            launches=launches,
+            writer=writer,
+            idempotency=idempotency,
+        ),
         replays=Replays(feed, recovery),
         worker=build_worker(settings, store, base),
         timers=timers,

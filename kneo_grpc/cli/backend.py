@@ -48,6 +48,9 @@ class Backend(Protocol):
     async def continue_run(self, run_id: str) -> Json:
         """Let a failed run go on; return as create_run does."""
 
+    async def fork_run(self, run_id: str, body: Json) -> Json:
+        """Start a new run where a run stood; return as create_run does."""
+
     async def replay(self, run_id: str) -> Json:
         """Return a run's `timeline`."""
 

@@ -118,7 +118,7 @@ def _start(
                 await _check(backend, spec, spec_file)
             created = await call(backend, body)
             if body.get("async_mode"):
-                _warn_of_workers(await backend.beyond_workers(created["run_id"]))
+                warn_of_workers(await backend.beyond_workers(created["run_id"]))
             return created
 
         result = session.ask(create, doing=f"Running {spec_file}")
@@ -146,7 +146,7 @@ async def _check(backend: Backend, spec: show.Json, spec_file: SpecFile) -> None
     show.diagnostics(findings, spec_file, err=True)
 
 
-def _warn_of_workers(found: show.Json) -> None:
+def warn_of_workers(found: show.Json) -> None:
     """Tell that no worker may take the run: they are stricter than this command."""
     if found["modules"]:
         show.line(

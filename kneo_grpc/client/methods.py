@@ -55,6 +55,7 @@ GET_RUN_TRACE = _runs("GetRunTrace", "GET", "/v1/runs/{run_id}/trace")
 LIST_CHECKPOINTS = _runs("ListCheckpoints", "GET", "/v1/runs/{run_id}/checkpoints")
 GET_RUN_RECOVERY = _runs("GetRunRecovery", "GET", "/v1/runs/{run_id}/recovery")
 CONTINUE_RUN = _runs("ContinueRun", "POST", "/v1/runs/{run_id}/continue", keyed=True)
+FORK_RUN = _runs("ForkRun", "POST", "/v1/runs/{run_id}/fork", keyed=True)
 GET_RUN_REPLAY = _runs("GetRunReplay", "GET", "/v1/runs/{run_id}/replay")
 DIFF_CHECKPOINTS = _runs("DiffCheckpoints", "GET", "/v1/runs/{run_id}/checkpoints/diff")
 GET_RUN_GRAPH = _runs("GetRunGraph", "GET", "/v1/runs/{run_id}/graph")
@@ -129,6 +130,7 @@ ALL = (
     LIST_CHECKPOINTS,
     GET_RUN_RECOVERY,
     CONTINUE_RUN,
+    FORK_RUN,
     GET_RUN_REPLAY,
     DIFF_CHECKPOINTS,
     GET_RUN_GRAPH,

@@ -105,6 +105,16 @@ class Client:
         """Let a failed run go on with the step that failed. Returns as create_run does."""
         return self._call(methods.CONTINUE_RUN, {"run_id": run_id}, idempotency_key)
 
+    def fork_run(
+        self, run_id: str, body: Json | None = None, *, idempotency_key: str | None = None
+    ) -> Json:
+        """Start a new run where a run stood. body: checkpoint_sequence, input, async_mode.
+
+        Returns as create_run does.
+        """
+        fields = {**(body or {}), "run_id": run_id}
+        return self._call(methods.FORK_RUN, fields, idempotency_key)
+
     def replay(self, run_id: str) -> Json:
         """Return a run's history: `timeline` and what a continuation would start from."""
         return self._call(methods.GET_RUN_REPLAY, {"run_id": run_id})

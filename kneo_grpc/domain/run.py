@@ -98,7 +98,8 @@ class PendingRequest:
 class RunSummary:
     """A run as lists show it.
 
-    attempt: the fence; every leg that takes the run over raises it by one.
+    attempt: the fence; every leg that takes the run over raises it by one. parent_run_id: the run
+    that it was forked from.
     event_sequence, checkpoint_sequence: the last numbers given, 0 before the first.
     """
 
@@ -127,6 +128,7 @@ class RunSummary:
     started_at: datetime | None = None
     completed_at: datetime | None = None
     deadline_at: datetime | None = None
+    parent_run_id: RunId | None = None
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: it is copied by evolve
@@ -146,7 +148,7 @@ class TraceEvent:
     """One thing that happened in a run. sequence: 1-based and gap-free within the run; 0 until it
     is committed.
 
-    data: the contract's remaining fields that are not null, such as agent_name, step_id,
+    data: the contract's remaining fields that are not null, such as agent_name, step_id, span_id,
     input_preview, metadata, error.
     """
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from kneo_grpc.domain.data import evolve
 from kneo_grpc.domain.human import Decision as HumanChoice
-from kneo_grpc.domain.plan import Plan, WorkflowPlan
+from kneo_grpc.domain.plan import Plan
 from kneo_grpc.domain.run import TERMINAL, RunError, RunStatus
 from kneo_grpc.engine.messages import (
     Command,
@@ -23,7 +23,7 @@ from kneo_grpc.engine.messages import (
     WaitRetry,
 )
 from kneo_grpc.engine.state import Said, State
-from kneo_grpc.engine.steps import Steps
+from kneo_grpc.engine.steps import Steps, started_facts
 from kneo_grpc.engine.texts import answer_text, preview
 
 
@@ -90,7 +90,7 @@ class _Machine(Steps):
                 "workflow_started",
                 workflow_name=root.name,
                 input_preview=preview(self.state.input),
-                metadata=_started_facts(root),
+                metadata=started_facts(root),
             )
         self.open_frame("", "", self.state.input)
 
@@ -253,6 +253,10 @@ class _Machine(Steps):
             workflow_name=None if root.implicit else root.name,
             metadata={"start_index": state.frames[""].position, **facts},
         )
+        for path, item in active.items():
+            if item.phase == "nested":
+                inner = self.workflow_of(path)
+                self.note("workflow_resumed", path, workflow_name=inner.name, step_id=item.step_id)
         self.take_up()
 
     def take_up(self) -> None:
@@ -275,9 +279,8 @@ class _Machine(Steps):
         }
         before = self.state.status
         error = RunError(type=event.error_type, message=event.message)
-        goes_on = event.status is RunStatus.FAILED
-        interrupted = self.state.active if goes_on else {}
-        self.change(status=event.status, error=error, active={}, interrupted=interrupted)
+        active = self.state.active
+        self.change(status=event.status, error=error, active={}, interrupted=active)
         self.note(
             "run_cancelled" if event.status is RunStatus.CANCELLED else "run_failed",
             error=event.message,
@@ -287,13 +290,3 @@ class _Machine(Steps):
             workflow=self.plan.root(self.state.target),
             metadata={"reason": event.message, "status_before": before.value},
         )
-
-
-def _started_facts(root: WorkflowPlan) -> dict[str, object]:
-    """Return what the trace tells of a workflow at its start."""
-    count = sum(1 for step in root.steps if step.enabled)
-    if root.kind == "sequential":
-        return {"start_index": 0, "step_count": count}
-    if root.kind == "graph":
-        return {"workflow_type": root.kind, "start": root.start, "max_steps": root.max_steps}
-    return {"workflow_type": root.kind, "participant_count": count}

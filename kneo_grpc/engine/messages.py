@@ -136,6 +136,11 @@ class WaitRetry:
 Command = RunStep | AskHuman | WaitRetry
 
 
+MIDWAY = "midway"
+"""True in the metadata of a checkpoint that others of the same decision follow: a run cannot go on
+from its state."""
+
+
 class Mark(NamedTuple):
     """A checkpoint to write. state: as it was at that moment; path: step path, where a step is
     concerned.

@@ -89,7 +89,8 @@ class State:
     """Where a run stands.
 
     frames, active: by step path, "" for the root frame; a nested workflow's frame has the path of
-    its step. interrupted: what was active when the run failed; a continue goes on from there.
+    its step. interrupted: what was active when the run ended without completing; a continue or a
+    fork goes on from there.
     root_kind: of the root workflow, "" before the start and where an agent is executed alone.
     """
 

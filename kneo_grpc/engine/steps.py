@@ -23,6 +23,15 @@ class Steps(Turn):
         """Open a workflow at a step path and start its first steps."""
         workflow = self.workflow(workflow_key)
         frame = Frame(workflow=workflow_key, text=text)
+        if path:
+            self.note(
+                "workflow_started",
+                path,
+                workflow_name=workflow.name,
+                step_id=self.state.active[path].step_id,
+                input_preview=preview(text),
+                metadata=started_facts(workflow),
+            )
         self.follow(path, workflow, KINDS[workflow.kind].begin(workflow, frame), None)
 
     def follow(
@@ -34,6 +43,7 @@ class Steps(Turn):
             self.put_frame(path, frame)
             self.fresh = frame
         for dropped in move.drops:
+            self.tell_stopped(dropped)
             self.drop_inside(dropped)
         if move.failure is not None:
             self.fail_workflow(path, workflow, move.failure, ended)
@@ -53,6 +63,13 @@ class Steps(Turn):
         if path:
             active = self.state.active[path]
             self.drop_frame(path)
+            self.note(
+                "workflow_completed",
+                path,
+                workflow_name=workflow.name,
+                step_id=active.step_id,
+                output_preview=preview(output),
+            )
             self.finish_step(path, active, output, {"workflow": workflow.name})
             return
         self.settle()
@@ -158,13 +175,7 @@ class Steps(Turn):
             self.tell_failed(path, active, move.failure.error_type, move.failure.message)
             self.follow(active.frame, workflow, move, (path, active))
             return
-        facts: dict[str, object] = {
-            "workflow_type": workflow.kind,
-            "step_path": path,
-            "attempt": active.attempt,
-        }
-        if active.started_at:
-            facts["started_at"] = active.started_at
+        facts = _step_facts(workflow, path, active)
         if active.executes != active.step_id:
             facts["fallback_step"] = active.executes
         if metadata:
@@ -214,16 +225,21 @@ class Steps(Turn):
             error=message,
             metadata={"on_error": step.on_error, "attempt": active.attempt},
         )
-        facts: dict[str, object] = {
-            "workflow_type": workflow.kind,
-            "step_path": path,
-            "attempt": active.attempt,
-            "error": {"type": error_type, "message": message},
-            "on_error": step.on_error,
-        }
-        if active.started_at:
-            facts["started_at"] = active.started_at
+        facts = _step_facts(workflow, path, active)
+        facts["error"] = {"type": error_type, "message": message}
+        facts["on_error"] = step.on_error
         self.mark("step_failed", workflow=workflow, step=active, path=path, metadata=facts)
+
+    def tell_stopped(self, path: str, *, but: ActiveStep | None = None) -> None:
+        """Record that the step at path, and those inside of it, end without an outcome; of the root
+        all do. but: one that has another end.
+        """
+        inner = f"{path}/" if path else ""
+        for at, active in self.state.active.items():
+            if active is not but and (at == path or at.startswith(inner)):
+                workflow = self.workflow_of(active.frame)
+                facts = _step_facts(workflow, at, active)
+                self.mark("step_stopped", workflow=workflow, step=active, path=at, metadata=facts)
 
     def fail_workflow(
         self,
@@ -236,6 +252,8 @@ class Steps(Turn):
         what was open beside the step that ended, and with that one where it is to be redone.
         """
         frames, active = self.before.frames, dict(self.before.active)
+        if not path and not failure.redo:
+            self.tell_stopped("")
         if ended is None:
             step = ActiveStep(
                 frame=path, step_id="", executes="", text=self.state.frames[path].text, phase=""
@@ -262,9 +280,18 @@ class Steps(Turn):
     def fail_frame(self, active: ActiveStep, error_type: str, message: str) -> None:
         """A step failed for good: its workflow fails, and so does the step that opened it."""
         if active.frame:
-            outer = self.state.active[active.frame]
-            self.drop_inside(active.frame)
-            self.give_up(active.frame, outer, error_type, message)
+            at, outer = active.frame, self.state.active[active.frame]
+            self.note(
+                "workflow_failed",
+                at,
+                workflow_name=self.workflow_of(at).name,
+                step_id=outer.step_id,
+                error=message,
+            )
+            for inside in self.others(at):
+                self.tell_stopped(inside, but=active)
+            self.drop_inside(at)
+            self.give_up(at, outer, error_type, message)
             return
         workflow = self.workflow_of("")
         step_id = active.step_id if active.step_id != SELECTOR else None
@@ -283,3 +310,31 @@ class Steps(Turn):
             workflow=workflow,
             metadata={"error": {"type": error_type, "message": message}},
         )
+
+
+def started_facts(workflow: WorkflowPlan) -> dict[str, object]:
+    """Return what the trace tells of a workflow at its start."""
+    count = sum(1 for step in workflow.steps if step.enabled)
+    if workflow.kind == "sequential":
+        return {"start_index": 0, "step_count": count}
+    if workflow.kind == "graph":
+        return {
+            "workflow_type": workflow.kind,
+            "start": workflow.start,
+            "max_steps": workflow.max_steps,
+        }
+    return {"workflow_type": workflow.kind, "participant_count": count}
+
+
+def _step_facts(workflow: WorkflowPlan, path: str, active: ActiveStep) -> dict[str, object]:
+    """Return what the checkpoint of a step's end tells."""
+    facts: dict[str, object] = {
+        "workflow_type": workflow.kind,
+        "step_path": path,
+        "attempt": active.attempt,
+    }
+    if active.started_at:
+        facts["started_at"] = active.started_at
+    if active.branch:
+        facts["branch"] = active.branch
+    return facts

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from kneo_grpc.domain.data import evolve
 from kneo_grpc.domain.plan import SELECTOR, Plan, StepPlan, WorkflowPlan
 from kneo_grpc.domain.run import RunStatus
-from kneo_grpc.engine.messages import Command, Decision, EventRefused, Mark, Note, RunStep
+from kneo_grpc.engine.messages import MIDWAY, Command, Decision, EventRefused, Mark, Note, RunStep
 from kneo_grpc.engine.state import ActiveStep, Frame, State
 from kneo_grpc.engine.texts import selector_text
 
@@ -51,11 +51,16 @@ class Turn:
         # holds the state with everything that the decision began.
         assert self.marks, "every event leaves a checkpoint"
         state = self.state
-        if self.marks[-1].state is not state:
-            self.marks[-1] = self.marks[-1]._replace(state=state)
+        marks = self.marks
+        if marks[-1].state is not state:
+            marks[-1] = marks[-1]._replace(state=state)
+        if len(marks) > 1:
+            # At that moment a step may have ended of which nothing has followed yet.
+            for index, mark in enumerate(marks[:-1]):
+                marks[index] = mark._replace(metadata={**mark.metadata, MIDWAY: True})
         commands = self.commands
         standing = tuple(commands) if len(commands) < 2 else self._standing()
-        return Decision(state, standing, tuple(self.marks), tuple(self.notes))
+        return Decision(state, standing, tuple(marks), tuple(self.notes))
 
     def _standing(self) -> tuple[Command, ...]:
         """Return the commands whose steps are still there: one that began may have been dropped in

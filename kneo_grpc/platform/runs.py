@@ -100,7 +100,7 @@ class Runs:
         if here:
             self._launches.check_capacity()
         else:
-            await self._check_depth()
+            await self.check_depth()
         run = self._new_run(command, request, compiled)
         if here:
             plan = compiled.plan
@@ -162,7 +162,7 @@ class Runs:
             audit=(self._record(caller, command, change),),
         )
 
-    async def _check_depth(self) -> None:
+    async def check_depth(self) -> None:
         """Raises QueueFull when as many runs wait as may."""
         limit = self._queue_depth_max
         if limit == 0:
