@@ -8,7 +8,8 @@ from kneo_grpc.domain.change import AuditRecord, Change, ExpectNew, Job, JobKind
 from kneo_grpc.domain.data import evolve
 from kneo_grpc.domain.errors import NotFound, RunStateConflict
 from kneo_grpc.domain.ids import AuditId, RunId
-from kneo_grpc.domain.plan import Plan, encode_plan
+from kneo_grpc.domain.plan import Plan
+from kneo_grpc.domain.plan_codec import encode_plan
 from kneo_grpc.domain.principal import Principal
 from kneo_grpc.domain.run import TERMINAL, Checkpoint, Run, RunStatus
 from kneo_grpc.engine.machine import decide

@@ -10,7 +10,8 @@ from typing import Any
 from kneo_grpc.domain.diagnostic import Diagnostic, Severity
 from kneo_grpc.domain.errors import EnvironmentPolicyBlocked, NotFound, SpecInvalid
 from kneo_grpc.domain.ids import PlanDigest
-from kneo_grpc.domain.plan import Plan, ToolPlan, decode_plan, encode_plan
+from kneo_grpc.domain.plan import Plan, ToolPlan
+from kneo_grpc.domain.plan_codec import decode_plan, encode_plan
 from kneo_grpc.platform.skill_texts import SkillTexts, sources_of, with_texts
 from kneo_grpc.platform.spec_sources import Material, SpecSource, SpecSources
 from kneo_grpc.platform.standing_policies import Standing, StandingPolicies

@@ -44,6 +44,7 @@ def test_the_calls_that_take_a_key_are_those_that_start_end_or_change_something_
     assert {method.rpc for method in methods.ALL if method.keyed} == {
         "CreateRun",
         "RunSpec",
+        "ForkRun",
         "ContinueRun",
         "CancelRun",
         "ResumeHumanTask",
