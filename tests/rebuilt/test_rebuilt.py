@@ -5,18 +5,12 @@ ends as an undisturbed one does, and no step that completed is executed again.
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-import pytest
-
 from kneo_grpc.app.settings import Settings
-from kneo_grpc.app.wiring import Platform, build_platform, open_store
-from kneo_grpc.domain.human import Decision, HumanDecision
+from kneo_grpc.app.wiring import Platform
 from kneo_grpc.domain.ids import RunId
 from kneo_grpc.domain.principal import ANONYMOUS
 from kneo_grpc.domain.run import TERMINAL, Run, RunStatus
@@ -25,7 +19,8 @@ from kneo_grpc.platform.spec_sources import SpecSource
 from kneo_grpc.ports.store import PageRequest, RunFilter, Store
 from tests.faults.trail import ended_trail
 from tests.rebuilt import acts
-from tests.rebuilt.cuts import Cut, CutStore
+from tests.rebuilt.cuts import Cut
+from tests.rebuilt.processes import answer, process
 from tests.rebuilt.specs import CASES, Case
 
 AT_ONCE = 40
@@ -41,39 +36,6 @@ class Result:
     output: str | None
     error: tuple[str, str] | None
     visited: tuple[str, ...]
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    url = "" if request.param == "sqlite" else request.getfixturevalue("postgres_dsn")
-    return Settings(
-        database_url=url,
-        state_path=tmp_path / "runs.sqlite",
-        spec_root=tmp_path,
-        import_allow=("tests.rebuilt.acts",),
-        lease=timedelta(seconds=1),
-        runs_max=1000,
-        worker_concurrency=64,
-        retry_backoff=timedelta(milliseconds=1),
-        idle_poll=timedelta(milliseconds=10),
-    )
-
-
-@asynccontextmanager
-async def process(
-    settings: Settings, cuts: Mapping[str, Cut], ids: dict[str, RunId]
-) -> AsyncIterator[Platform]:
-    """A process that dies at the end: it gives no lease back and writes nothing any more."""
-    acts.PROCESS[0] += 1
-    store = CutStore(open_store(settings), cuts, ids)
-    platform = build_platform(settings, store=store, models=acts.NotedModels())
-    await platform.start()
-    try:
-        yield platform
-    finally:
-        store.die()
-        await platform.legs.drain(timedelta(seconds=0.05))
-        await store.store.stop()
 
 
 async def test_a_run_rebuilt_at_any_commit_ends_as_if_nothing_had_happened(
@@ -148,17 +110,6 @@ async def carry(platform: Platform, text: str, case: Case) -> None:
     while run.status is RunStatus.BLOCKED:
         run = await answer(platform, run)
     assert run.status in TERMINAL, f"{case}: {run.status}"
-
-
-async def answer(platform: Platform, run: Run) -> Run:
-    """Decide the first question in the order of the steps, so that it is always the same."""
-    first = min(run.pending, key=lambda pending: pending.step_path)
-    decision = HumanDecision(
-        request_id=first.request.id,
-        decision=Decision.EDITED,
-        content=f"{run.input_text} {first.step_path}",
-    )
-    return (await platform.human_tasks.resume(ANONYMOUS, first.continuation_id, decision)).run
 
 
 async def finish_all(platform: Platform) -> None:
