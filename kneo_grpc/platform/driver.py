@@ -9,8 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 from kneo_grpc.domain.change import Change, ExpectAttempt, Outcome
+from kneo_grpc.domain.data import evolve
 from kneo_grpc.domain.errors import LeaseLost, StoreUnavailable
-from kneo_grpc.domain.run import Run, RunStatus, TokenUsage, read_usage
+from kneo_grpc.domain.run import PendingRequest, Run, RunStatus, TokenUsage, read_usage
 from kneo_grpc.engine.machine import decide
 from kneo_grpc.engine.messages import (
     AskHuman,
@@ -117,12 +118,17 @@ class Driver:
         return events
 
     async def _answers(self, leg: LegProgress) -> list[Event]:
-        """Return the decisions on tasks of the run that it has not been told yet."""
+        """Return the decisions on tasks of the run that it has not been told yet; learn what was
+        asked anew, for an escalation changes a question while the run works.
+        """
         answers: list[Event] = []
-        for pending in leg.run.pending:
-            task = await self._store.load_human_task(pending.continuation_id)
+        pending: list[PendingRequest] = []
+        for item in leg.run.pending:
+            task = await self._store.load_human_task(item.continuation_id)
             if task is not None and task.decision is not None:
                 answers.append(answer_event(task, task.decision))
+            pending.append(item if task is None else replace(item, request=task.request))
+        leg.run = evolve(leg.run, pending=tuple(pending))
         return answers
 
     async def _follow(

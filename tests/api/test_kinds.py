@@ -171,6 +171,23 @@ async def test_a_decision_is_taken_while_another_branch_works(service, code) -> 
     assert (done.status, done.output_text) == ("completed", "B\n\nhi..")
 
 
+async def test_an_escalation_while_another_branch_works_stays_with_the_run(service, code) -> None:
+    graph = {**FORK, "nodes": {**FORK["nodes"], "c": part("c", ref="gated")}}
+    boss = {"request_type": "review", "timeout_seconds": 1, "on_timeout": "escalate"}
+    call = asyncio.create_task(run(service, graph, humans={"boss": boss}))
+    escalated = human_task_pb2.ListHumanTasksRequest(status="escalated")
+    deadline = time.monotonic() + 10
+    while not (tasks := (await service.tasks.ListHumanTasks(escalated)).tasks):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+    code.GATE.set()
+    paused = data(await call)
+    assert paused["status"] == "blocked"
+    (pending,) = (await stored(service, tasks[0].run_id))["pending_human_requests"]
+    assert "escalated_at" in pending["metadata"]
+    assert "escalated_at" in paused["metadata"]["pending_human_request"]["metadata"]
+
+
 async def test_of_two_branches_the_first_to_come_goes_on(service, code) -> None:
     nodes = {**FORK["nodes"], "c": part("c", ref="gated"), "d": part("d", join="any")}
     nodes["b"] = part("b")
