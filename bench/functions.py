@@ -1,7 +1,9 @@
 """The steps that the benchmark's workflows execute."""
 
+import base64
 import json
 import os
+import random
 import time
 from pathlib import Path
 
@@ -11,6 +13,9 @@ LEDGER = "KNEO_BENCH_LEDGER"
 """The environment variable that names the folder of the ledger and of the gate."""
 
 LONG_SECONDS = 2.0
+
+PAGE_BYTES = 4096
+PAGE_LAST = "the last page"
 
 
 def first(text: str) -> str:
@@ -30,6 +35,28 @@ def third(text: str) -> str:
     while gate.exists():
         time.sleep(0.01)
     return done
+
+
+def same(text: str) -> str:
+    """Return the text."""
+    return text
+
+
+def sleep_second(text: str) -> str:
+    """Sleep for a second."""
+    time.sleep(1.0)
+    return text
+
+
+def page(text: str) -> str:
+    """Return another 4 KiB. text: how many pages there are to be, and the number of this one;
+    base64 of random bytes comes after it, which no database makes smaller.
+    """
+    pages, number = map(int, text.split(maxsplit=2)[:2])
+    number += 1
+    head = f"{pages} {number} {PAGE_LAST if number == pages else ''} "
+    noise = base64.b64encode(random.Random(number).randbytes(PAGE_BYTES)).decode()
+    return (head + noise)[:PAGE_BYTES]
 
 
 def sleep_long(text: str) -> str:

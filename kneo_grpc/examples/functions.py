@@ -14,3 +14,13 @@ def draft_report(text: str) -> str:
 def publish_report(text: str) -> str:
     """Publish a report."""
     return f"Published: {text}"
+
+
+def check_facts(text: str) -> str:
+    """Pretend to look up what a text states."""
+    return f"Facts checked: {text}"
+
+
+def check_style(text: str) -> str:
+    """Pretend to read a text for its style."""
+    return f"Style checked: {text}"

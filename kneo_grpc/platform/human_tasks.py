@@ -247,6 +247,9 @@ class HumanTasks:
 
         act: None where the task is settled already.
         """
+        if all(item.continuation_id != task.id for item in run.pending):
+            # It was decided after the task was read, and the run waits for somebody else by now.
+            return None
         plan = await self._specs.plan(run.plan_digest)
         loaded = await self._store.load_state(run.id)
         if loaded.checkpoint_sequence != run.checkpoint_sequence:

@@ -116,7 +116,7 @@ class StepExecutor:
             )
             for number, wanted in enumerate(reply.tool_calls)
         )
-        return agents.ModelReplied(text=reply.text, tool_calls=calls)
+        return agents.ModelReplied(text=reply.text, tool_calls=calls, usage=reply.usage)
 
     async def _use_tool(
         self,

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from kneo_grpc._gen.kneo.v1 import human_task_pb2, run_pb2
+from kneo_grpc.platform.runs import Runs
 from tests.service import create, data, failure
 
 
@@ -123,6 +124,27 @@ async def test_two_people_are_asked_at_once_and_each_answers_alone(service) -> N
     assert (done.status, done.output_text) == ("completed", "B\n\nC.")
 
 
+async def test_a_decision_that_another_one_overtakes_is_refused(service, monkeypatch) -> None:
+    """The task is decided, and the run blocked again by its other one, between two reads."""
+    paused = data(await run(service, FORK))
+    kept = await stored(service, paused["run_id"])
+    first, second = kept["continuation_ids"]
+    real, overtaken = Runs.get, False
+
+    async def get(runs, run_id):
+        nonlocal overtaken
+        if not overtaken:
+            overtaken = True
+            await resume(service, kept, first, "edited", content="B")
+        return await real(runs, run_id)
+
+    monkeypatch.setattr(Runs, "get", get)
+    _, error = await failure(resume(service, kept, first, "edited", content="late"))
+    assert error["error"] == "run_state_conflict"
+    done = await resume(service, kept, second, "edited", content="C")
+    assert (done.status, done.output_text) == ("completed", "B\n\nC.")
+
+
 async def test_a_decision_is_taken_while_another_branch_works(service, code) -> None:
     graph = {**FORK, "nodes": {**FORK["nodes"], "c": part("c", ref="gated")}}
     call = asyncio.create_task(run(service, graph))
@@ -147,6 +169,23 @@ async def test_a_decision_is_taken_while_another_branch_works(service, code) -> 
     code.GATE.set()
     done = await call
     assert (done.status, done.output_text) == ("completed", "B\n\nhi..")
+
+
+async def test_an_escalation_while_another_branch_works_stays_with_the_run(service, code) -> None:
+    graph = {**FORK, "nodes": {**FORK["nodes"], "c": part("c", ref="gated")}}
+    boss = {"request_type": "review", "timeout_seconds": 1, "on_timeout": "escalate"}
+    call = asyncio.create_task(run(service, graph, humans={"boss": boss}))
+    escalated = human_task_pb2.ListHumanTasksRequest(status="escalated")
+    deadline = time.monotonic() + 10
+    while not (tasks := (await service.tasks.ListHumanTasks(escalated)).tasks):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+    code.GATE.set()
+    paused = data(await call)
+    assert paused["status"] == "blocked"
+    (pending,) = (await stored(service, tasks[0].run_id))["pending_human_requests"]
+    assert "escalated_at" in pending["metadata"]
+    assert "escalated_at" in paused["metadata"]["pending_human_request"]["metadata"]
 
 
 async def test_of_two_branches_the_first_to_come_goes_on(service, code) -> None:

@@ -5,18 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from kneo_grpc.ports.store import LoadedState
-from tests.chaos.clients import Flow, steps_of
-from tests.chaos.history import Execution, History
-
-EXPECTED = {
-    "sync": {"completed"},
-    "async": {"completed"},
-    "human": {"completed"},
-    "left": {"blocked"},
-    "retry": {"completed"},
-    "cancel": {"cancelled", "completed"},
-}
-"""How a run of each kind may end; a cancel may come too late."""
+from tests.chaos.clients import Flow
+from tests.chaos.history import Execution, History, Mark
+from tests.chaos.shapes import INPUT, KINDS, Shape, merge, shape_of, step_of
 
 ENDINGS = {
     "run_completed": "completed",
@@ -72,13 +63,24 @@ def unmarked_repeats(history: History) -> Iterable[str]:
 
 def late_writes(history: History) -> Iterable[str]:
     """The record is one story: nothing of an attempt that had lost the run is in it."""
+    if history.row is not None:
+        yield from (text for what, text in _story(history) if what == "late")
+        yield from _ending(history)
+
+
+def outputs(history: History) -> Iterable[str]:
+    """Each step is given, and the run gives, what its kind of workflow makes of the texts."""
+    if history.row is not None:
+        yield from (text for what, text in _story(history) if what == "text")
+
+
+def gaps(history: History) -> Iterable[str]:
+    """Events and checkpoints are numbered from 1 without gaps, as far as the run counts."""
     if history.row is None:
         return
     yield from _gaps("event", [number for number, _ in history.events], history, "event_sequence")
     numbers = [mark.sequence for mark in history.marks]
     yield from _gaps("checkpoint", numbers, history, "checkpoint_sequence")
-    yield from _chain(history)
-    yield from _ending(history)
 
 
 def _gaps(what: str, numbers: list[int], history: History, counter: str) -> Iterable[str]:
@@ -89,41 +91,78 @@ def _gaps(what: str, numbers: list[int], history: History, counter: str) -> Iter
         yield f"{len(numbers)} {what}s are stored, and the run counts {history.row[counter]}"
 
 
-def _chain(history: History) -> Iterable[str]:
-    """Each step once, in order, given what the one before gave; attempts never fall."""
+def _story(history: History) -> Iterable[tuple[str, str]]:
+    """Each step once, after those whose texts it is given, and given these; attempts never fall.
+
+    Yield what is wrong: `late` where the record holds what it should not, `text` where a text is
+    not what the kind of workflow makes of the others.
+    """
     assert history.row is not None
-    ran = {execution.nonce: execution for execution in history.executions}
-    text, attempt = str(history.row["input_text"]), 0
-    expected = iter(steps_of(text.partition(" ")[0]))
+    shape = shape_of(history.kind)
+    texts, attempt = {INPUT: str(history.row["input_text"])}, 0
     for mark in history.marks:
-        if mark.type != "step_completed":
+        if not mark.ends_step:
             continue
-        if mark.step != next(expected, None):
-            yield f"step {mark.step} is recorded out of order or twice"
-        if mark.step == "ask":
-            if mark.output != text:
-                yield f"the approval handed on {mark.output!r} in place of {text!r}"
+        if mark.path not in shape.given and mark.path not in shape.nested:
+            yield "late", f"the workflow has no step {mark.path!r}"
             continue
-        execution = ran.get(mark.nonce)
-        if execution is None or execution.attempt != mark.attempt or not execution.ended:
-            yield f"nobody gave the output that is recorded for {mark.step}: {mark.output!r}"
-        elif execution.text != text or mark.output != _output(execution):
-            yield f"step {mark.step} was given {execution.text!r} in place of {text!r}"
-        if mark.attempt < attempt:
-            yield f"step {mark.step} is of attempt {mark.attempt}, after one of {attempt}"
-        text = mark.output or ""
-        if mark.step != "shaky":
+        if mark.path in texts:
+            yield "late", f"step {mark.path} is recorded twice"
+        given = _given(shape, mark.path, texts)
+        if given is None:
+            yield "late", f"step {mark.path} is recorded before what it is given"
+            continue
+        yield from _recorded(history, shape, mark, given)
+        if mark.nonce and mark.attempt < attempt:
+            yield (
+                "late",
+                f"step {mark.path} is of attempt {mark.attempt}, after one of {attempt}",
+            )
+        texts[mark.path] = mark.output or ""
+        if mark.nonce and step_of(mark.path) != "shaky":
             # The attempts of a step that is retried count its retries too.
             attempt = mark.attempt
     if history.status == "completed":
-        if next(expected, None) is not None:
-            yield "the run completed without all of its steps"
-        if history.row["output_text"] != text:
-            yield f"the run's output is {history.row['output_text']!r} in place of {text!r}"
+        if missing := {*shape.given, *shape.nested} - shape.spare - texts.keys():
+            yield "late", f"the run completed without {sorted(missing)}"
+        elif (output := _merged(shape.output, texts)) != history.row["output_text"]:
+            told = history.row["output_text"]
+            yield "text", f"the run's output is {told!r} in place of {output!r}"
+
+
+def _given(shape: Shape, path: str, texts: Mapping[str, str]) -> str | None:
+    """Return what a step must be given; None when something of it is not there yet."""
+    if path not in shape.first:
+        return _merged(shape.given[path] if path in shape.given else shape.nested[path], texts)
+    came = [source for source in texts if source in shape.first[path]]
+    return texts[came[0]] if came else None
+
+
+def _merged(sources: tuple[str, ...], texts: Mapping[str, str]) -> str | None:
+    return merge(texts[path] for path in sources) if texts.keys() >= set(sources) else None
+
+
+def _recorded(history: History, shape: Shape, mark: Mark, given: str) -> Iterable[tuple[str, str]]:
+    """What is recorded for a step is what it gave, or a person decided."""
+    if mark.path in shape.nested:
+        if mark.output != given:
+            yield "text", f"workflow {mark.path} gave {mark.output!r} in place of {given!r}"
+        return
+    if mark.path in shape.humans:
+        asked = [task for task in history.tasks if task.path == mark.path]
+        wanted = [given if task.decision == "approved" else task.content for task in asked]
+        if [mark.output] != wanted:
+            yield "text", f"{mark.path} handed on {mark.output!r} in place of {wanted}"
+        return
+    ran = [execution for execution in history.executions if execution.nonce == mark.nonce]
+    if not ran or ran[0].attempt != mark.attempt or not ran[0].ended or ran[0].path != mark.path:
+        yield "late", f"nobody gave the output that is recorded for {mark.path}: {mark.output!r}"
+    elif ran[0].text != given or mark.output != _output(ran[0]):
+        yield "text", f"step {mark.path} was given {ran[0].text!r} in place of {given!r}"
 
 
 def _output(execution: Execution) -> str:
-    return f"{execution.text}|{execution.step}:{execution.attempt}:{execution.nonce}"
+    return f"{execution.text}|{step_of(execution.path)}:{execution.attempt}:{execution.nonce}"
 
 
 def _ending(history: History) -> Iterable[str]:
@@ -134,7 +173,7 @@ def _ending(history: History) -> Iterable[str]:
     stored = ENDINGS.get(endings[-1].type) if endings else None
     if history.status in ENDINGS.values() and history.status != stored:
         yield f"the run is {history.status}, and its last checkpoint says {stored}"
-    if history.status != "blocked" and "pending" in history.tasks:
+    if history.status != "blocked" and any(task.status == "pending" for task in history.tasks):
         yield f"the run is {history.status} and somebody is still asked"
     if history.status in ENDINGS.values() and any(job["kind"] == "run" for job in history.jobs):
         yield f"the run is {history.status} and still in the queue"
@@ -143,6 +182,45 @@ def _ending(history: History) -> Iterable[str]:
     for status, output in told:
         if (status, output) != (history.status, history.row["output_text"] or ""):
             yield f"a client was told {status} {output!r}, stored is {history.status}"
+
+
+def decisions_lost(history: History) -> Iterable[str]:
+    """A decision that somebody was told is taken stands as it was sent, and the run goes by it."""
+    if history.row is None:
+        return
+    told = history.flow.answers if history.flow else {}
+    spare = shape_of(history.kind).spare
+    heard = {mark.task for mark in history.marks if mark.type == "human_resume"}
+    tasks = {task.id: task for task in history.tasks}
+    for task_id, answers in told.items():
+        task = tasks.get(task_id)
+        closed = task is not None and task.status == "cancelled" and task.path in spare
+        if not answers and not closed:
+            yield f"of the decisions on task {task_id} none was taken"
+        stands = task and (task.decision, task.content)
+        if answers and stands not in answers:
+            yield f"a decision {answers} on task {task_id} was taken, stored is {stands}"
+    for task in history.tasks:
+        # A run that was cancelled, or went on with another branch, has no use for a decision.
+        needed = history.status != "cancelled" and task.path not in spare
+        if task.status == "decided" and task.id not in heard and needed:
+            yield f"the run never heard the decision on task {task.id} of {task.path}"
+
+
+def decisions_twice(history: History) -> Iterable[str]:
+    """A task is decided once, and its decision is applied once."""
+    told = history.flow.answers if history.flow else {}
+    heard = [mark.task for mark in history.marks if mark.type == "human_resume"]
+    for task in history.tasks:
+        if heard.count(task.id) > 1:
+            yield f"the decision on task {task.id} of {task.path} was applied twice"
+        if task.acts > 1:
+            yield f"the audit knows {task.acts} decisions on task {task.id}"
+        if len(told.get(task.id, ())) > 1:
+            yield f"several people were told that they decided task {task.id}"
+    for path in {task.path for task in history.tasks}:
+        if sum(task.path == path for task in history.tasks) > 1:
+            yield f"several tasks were opened for {path}"
 
 
 def dead_letters(history: History) -> Iterable[str]:
@@ -155,9 +233,8 @@ def unexpected_ends(history: History) -> Iterable[str]:
     """A run ends as its kind should; one that nobody took in has no client."""
     if history.row is None or history.status in ("queued", "running"):
         return
-    kind = str(history.row["input_text"]).partition(" ")[0]
-    if history.flow is not None and history.status not in EXPECTED[kind]:
-        yield f"the run of kind {kind} is {history.status}: {history.row['error_text']}"
+    if history.flow is not None and history.status not in KINDS[history.kind].ends:
+        yield f"the run of kind {history.kind} is {history.status}: {history.row['error_text']}"
 
 
 CHECKS: dict[str, Check] = {
@@ -165,6 +242,10 @@ CHECKS: dict[str, Check] = {
     "repeated_after_commit": repeated_after_commit,
     "unmarked_repeats": unmarked_repeats,
     "late_writes": late_writes,
+    "gaps": gaps,
+    "outputs": outputs,
+    "decisions_lost": decisions_lost,
+    "decisions_twice": decisions_twice,
     "dead_letters": dead_letters,
     "unexpected_ends": unexpected_ends,
 }
@@ -203,10 +284,14 @@ def unlike_state(history: History, loaded: LoadedState) -> Iterable[str]:
     """The patches of a run's checkpoints add up to where the run stands."""
     assert history.row is not None
     state = loaded.state
-    steps = [mark.step for mark in history.marks if mark.type == "step_completed"]
+    shape = shape_of(history.kind)
+    steps = [
+        step_of(mark.path) for mark in history.marks if mark.ends_step and "/" not in mark.path
+    ]
+    frame = state.get("frames", {}).get("", {})
     if loaded.checkpoint_sequence and (
         state["status"] != history.status
         or state["output"] != history.row["output_text"]
-        or list(state["visited_steps"]) != steps
+        or list(frame.get("visited", ())) != steps
     ):
-        yield f"the checkpoints add up to another state: {dict(state)}"
+        yield f"the checkpoints of a {shape.kind} add up to another state: {dict(state)}"

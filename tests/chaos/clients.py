@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 from google.protobuf.json_format import ParseDict
@@ -20,14 +20,13 @@ from kneo_grpc._gen.kneo.v1 import (
     run_pb2_grpc,
     run_result_pb2,
 )
-from tests.chaos.steps import STEADY_ATTEMPT
+from tests.chaos.shapes import KINDS, shape_of
 
 CALL_SECONDS = 5
 POLL_SECONDS = 0.1
-KINDS = {"sync": 32, "async": 32, "human": 12, "left": 3, "cancel": 15, "retry": 6}
-"""Share of each kind: waited for by the create, queued, resumed, never resumed, cancelled, with a
-step that fails at times.
-"""
+RIVAL_SHARE = 0.3
+APPROVED_SHARE = 0.4
+"""Of the tasks, those that two people decide at once; of the others, those that are approved."""
 
 AGAIN = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 """Told by the network or a service that is not there: the other service is asked."""
@@ -42,41 +41,11 @@ CHANNEL = [
 ]
 
 
-WORK = ("one", "two", "three", "four")
-HUMAN = ("one", "ask", "two", "three")
-RETRY = ("one", "shaky", "two")
+class Answer(NamedTuple):
+    """A decision on a task. content: None where what was asked about is approved as it is."""
 
-
-def steps_of(kind: str) -> tuple[str, ...]:
-    """Return the steps of the runs of a kind."""
-    return {"human": HUMAN, "left": HUMAN, "retry": RETRY}.get(kind, WORK)
-
-
-def _step(name: str) -> dict[str, Any]:
-    if name == "ask":
-        return {"id": name, "kind": "human", "ref": name}
-    step = {"id": name, "kind": "function", "ref": name}
-    return step if name != "shaky" else {**step, "max_retries": STEADY_ATTEMPT}
-
-
-def _spec(steps: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "version": "v1",
-        "agent": {"name": "root"},
-        "workflow": {
-            "type": "sequential",
-            "name": "-".join(steps),
-            "steps": [_step(name) for name in steps],
-        },
-        "components": {
-            "functions": {
-                name: {"implementation": f"tests.chaos.steps.{name}"}
-                for name in steps
-                if name != "ask"
-            },
-            "humans": {"ask": {"description": "Well?"}},
-        },
-    }
+    decision: str
+    content: str | None
 
 
 @dataclass
@@ -84,7 +53,8 @@ class Flow:
     """One run as its client saw it. input: unique to the key. Times are on the ledger's clock.
 
     accepted_at: when a create was answered; ended_at: when the client was done with the run.
-    told: status and output of every answer that showed the run at its end.
+    told: status and output of every answer that showed the run at its end. answers: the decisions
+    that a call was told were taken, by task.
     """
 
     kind: str
@@ -96,6 +66,7 @@ class Flow:
     status: str = ""
     told: set[tuple[str, str]] = field(default_factory=set)
     wrong: list[str] = field(default_factory=list)
+    answers: dict[str, list[Answer]] = field(default_factory=dict)
 
     @property
     def input(self) -> str:
@@ -164,12 +135,16 @@ class Load:
         dice = random.Random(f"{self.seed} client {number}")
         count = 0
         while not self.stopping:
-            (kind,) = dice.choices(tuple(KINDS), tuple(KINDS.values()))
+            (kind,) = dice.choices(tuple(KINDS), [kind.share for kind in KINDS.values()])
             flow = Flow(kind, f"{self.seed}-{number}-{count}", time.time())
             self.flows.append(flow)
             await _Session(self, self._stubs, flow, dice, at=number + count).run()
             flow.ended_at = time.time()
             count += 1
+
+
+class _Refused(Exception):
+    """Somebody else was faster."""
 
 
 class _Session:
@@ -187,24 +162,23 @@ class _Session:
     async def run(self) -> None:
         """Create the run and do what its kind asks for."""
         flow = self._flow
-        queued = flow.kind in ("async", "cancel")
-        if flow.kind in ("human", "left", "retry"):
-            queued = self._dice.random() < 0.5
+        kind = KINDS[flow.kind]
         request = ParseDict(
-            {"input": flow.input, "spec": _spec(steps_of(flow.kind)), "async_mode": queued},
+            {
+                "input": flow.input,
+                "spec": shape_of(flow.kind).spec(),
+                "async_mode": self._dice.random() < kind.queued,
+            },
             run_result_pb2.CreateRunRequest(),
         )
         answer = await self._insist(lambda api: api.runs.CreateRun, request, key=flow.key)
         flow.run_id, flow.accepted_at = answer.run_id, time.time()
         self._tell(answer)
-        if flow.kind == "cancel":
+        if kind.cancels:
             await asyncio.sleep(self._dice.uniform(0, 0.4))
             cancel = run_pb2.CancelRunRequest(run_id=flow.run_id)
             self._tell(await self._insist(lambda api: api.runs.CancelRun, cancel))
-        run = await self._rest()
-        if flow.kind == "human" and run.status == "blocked":
-            await self._resume(run)
-            run = await self._rest()
+        run = await self._answered() if kind.answers else await self._rest()
         flow.status = run.status
 
     async def _rest(self) -> Any:
@@ -217,25 +191,78 @@ class _Session:
                 return run
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _resume(self, run: Any) -> None:
-        request = human_task_pb2.ResumeHumanTaskRequest(
-            continuation_id=run.continuation_id,
-            request_id=run.pending_human_request.id,
-            decision="approved",
+    async def _answered(self) -> Any:
+        """Answer whatever people are asked, also while the run works, until the run has ended."""
+        look = run_pb2.GetRunRequest(run_id=self._flow.run_id)
+        wanted = human_task_pb2.ListHumanTasksRequest(run_id=self._flow.run_id)
+        answered: set[str] = set()
+        while True:
+            run = await self._insist(lambda api: api.runs.GetRun, look)
+            self._tell(run)
+            if run.status in RESTING - {"blocked"}:
+                return run
+            found = await self._insist(lambda api: api.tasks.ListHumanTasks, wanted)
+            tasks = [task for task in found.tasks if task.id not in answered]
+            await asyncio.gather(*(self._decide(task) for task in tasks))
+            answered |= {task.id for task in tasks}
+            if not tasks:
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _decide(self, task: Any) -> None:
+        """Have one or two people decide a task at the same time, each at a process of their own."""
+        answers = [Answer("edited", f"{self._flow.key} {task.id[-6:]} first")]
+        if self._dice.random() < RIVAL_SHARE:
+            answers.append(Answer("edited", f"{self._flow.key} {task.id[-6:]} second"))
+        elif self._dice.random() < APPROVED_SHARE:
+            answers = [Answer("approved", None)]
+        taken = await asyncio.gather(
+            *(
+                self._answer(task, answer, number, len(answers))
+                for number, answer in enumerate(answers)
+            )
         )
-        key = f"{self._flow.key}-resume"
-        self._tell(await self._insist(lambda api: api.tasks.ResumeHumanTask, request, key=key))
+        self._flow.answers[task.id] = [answer for answer in taken if answer is not None]
+
+    async def _answer(self, task: Any, answer: Answer, number: int, count: int) -> Answer | None:
+        """Send a decision until it is taken or, where another one may be faster, refused."""
+        request = human_task_pb2.ResumeHumanTaskRequest(
+            continuation_id=task.id,
+            request_id=task.pending_human_request_id,
+            decision=answer.decision,
+            content=answer.content,
+        )
+        person = _Session(self._load, self._stubs, self._flow, self._dice, self._at + number)
+        try:
+            told = await person._insist(
+                lambda api: api.tasks.ResumeHumanTask,
+                request,
+                key=f"{self._flow.key}-{task.id}-{number}",
+                refusable=count > 1 or bool(shape_of(self._flow.kind).spare),
+            )
+        except _Refused:
+            return None
+        self._tell(told)
+        return answer
 
     async def _insist(
-        self, method: Callable[[Stubs], Callable[..., Awaitable[Any]]], request: Any, key: str = ""
+        self,
+        method: Callable[[Stubs], Callable[..., Awaitable[Any]]],
+        request: Any,
+        key: str = "",
+        refusable: bool = False,
     ) -> Any:
-        """Repeat a call, with the same key, until it is answered."""
+        """Repeat a call, with the same key, until it is answered. refusable: raises _Refused when
+        the run's state speaks against it.
+        """
         metadata = (("idempotency-key", key),) if key else ()
         while True:
             call = method(self._stubs[self._at % len(self._stubs)])
             try:
                 return await call(request, timeout=CALL_SECONDS, metadata=metadata)
             except grpc.aio.AioRpcError as error:
+                if refusable and error.code() is grpc.StatusCode.FAILED_PRECONDITION:
+                    self._load.answers["a decision was refused, another one was faster"] += 1
+                    raise _Refused from error
                 self._note(error)
                 if error.code() is not grpc.StatusCode.ABORTED:
                     self._at += 1

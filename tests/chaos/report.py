@@ -60,10 +60,12 @@ def _story(history: History, strikes: list[Strike]) -> dict[str, Any]:
         "flow": history.flow and asdict(history.flow),
         "ledger": [execution.told() for execution in history.executions],
         "checkpoints": [
-            f"{mark.sequence} {mark.at:.3f} {mark.type} {mark.step} {mark.output or ''}"
+            f"{mark.sequence} {mark.at:.3f} {mark.status} {mark.type} {mark.path} {mark.task} "
+            f"{mark.output or ''}"
             for mark in history.marks
         ],
         "events": [f"{number} {kind}" for number, kind in history.events],
+        "tasks": [str(task) for task in history.tasks],
         "jobs": [str(job) for job in history.jobs],
         "faults": [told(strike) for strike in near],
     }

@@ -1,5 +1,6 @@
 """What a campaign measured, held against what is promised."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from tests.chaos.clients import Load
 from tests.chaos.faults import Strike
 from tests.chaos.history import History
 from tests.chaos.recovery import Takeover, hit, repeats, takeovers
+from tests.chaos.shapes import KINDS, shape_of, shapes
 from tests.chaos.uptime import Darkness
 
 RETURN_SECONDS = 10
@@ -76,6 +78,7 @@ def judge(
     lines = [
         *_fault_lines(strikes),
         Line("runs accepted", str(sum(1 for flow in load.flows if flow.run_id))),
+        *_kind_lines(histories),
         Line("steps executed", str(sum(len(run.executions) for run in histories.values()))),
         _zero("accepted runs lost", found["lost"]),
         _zero("executed again after their result was committed", found["repeated_after_commit"]),
@@ -86,6 +89,9 @@ def judge(
     lines += [
         *repeat_lines,
         _zero("late writes accepted", found["late_writes"]),
+        _zero("gaps in the numbers of events and checkpoints", found["gaps"]),
+        _zero("texts that are not as the workflow makes them", found["outputs"]),
+        *_decision_lines(histories, found),
         _zero("dead-lettered runs", found["dead_letters"]),
         _zero("keys that made two runs", found["duplicates"]),
         _zero("runs that ended otherwise than they should", found["unexpected_ends"]),
@@ -100,6 +106,31 @@ def judge(
 
 def _zero(name: str, found: list[Offence]) -> Line:
     return Line(name, str(len(found)), "0", not found, found)
+
+
+def _kind_lines(histories: Mapping[str, History]) -> list[Line]:
+    """How many runs of each kind there were; each must have been there."""
+    counts = Counter(run.kind for run in histories.values() if run.row is not None)
+    lines = []
+    for kind in dict.fromkeys(shape.kind for shape in shapes().values()):
+        names = [name for name in KINDS if shape_of(name).kind == kind]
+        told = ", ".join(f"{name} {counts[name]}" for name in names)
+        lines.append(Line(f"  {kind}", told, "", all(counts[name] for name in names)))
+    return lines
+
+
+def _decision_lines(
+    histories: Mapping[str, History], found: Mapping[str, list[Offence]]
+) -> list[Line]:
+    decided = [
+        (run, task) for run in histories.values() for task in run.tasks if task.status == "decided"
+    ]
+    busy = sum(run.status_at(task.at) != "blocked" for run, task in decided)
+    return [
+        Line("decisions taken", f"{len(decided)} ({busy} while other branches of the run worked)"),
+        _zero("decisions lost", found["decisions_lost"]),
+        _zero("decisions taken or applied twice", found["decisions_twice"]),
+    ]
 
 
 def _fault_lines(strikes: list[Strike]) -> list[Line]:

@@ -15,7 +15,12 @@ from kneo_grpc.spec.merge import merge
 PACKAGED = Path(kneo_grpc.examples.__file__).parent
 SHOWN = Path(__file__).parents[3] / "examples"
 NAMES = [
+    "concurrent_checks",
+    "graph_review",
+    "group_chat_editors",
+    "handoff_desk",
     "human_approval_workflow",
+    "nested_report",
     "research_agent",
     "research_agent.dev",
     "research_agent.prod",
@@ -101,6 +106,8 @@ def test_a_tool_answers(name: str, arguments: dict[str, str], result: str) -> No
 @pytest.mark.parametrize(
     ("name", "result"),
     [
+        ("check_facts", "Facts checked: owls"),
+        ("check_style", "Style checked: owls"),
         ("compress_history", "[compressed] owls"),
         ("draft_report", "Draft report for: owls"),
         ("publish_report", "Published: owls"),
