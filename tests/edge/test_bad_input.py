@@ -75,6 +75,10 @@ def test_bad_values_are_told_by_field(channel: grpc.Channel, rpc: Rpc) -> None:
                 value,
                 reply,
             )
+    for name in names & {"checkpoint_sequence"}:
+        for value in (0, -1, -(2**31)):
+            reply = ask(channel, rpc, plausible(rpc, **{name: value}))
+            assert (reply.code, name in reply.fields) == (Code.INVALID_ARGUMENT, True), value
     assert names & (WORDS | IDS | {"limit"}) or rpc.short in WITHOUT, "say what is bad here"
 
 
