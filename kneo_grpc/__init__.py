@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kneo_grpc.app.embedding import AsyncPlatform, Platform, Served
     from kneo_grpc.domain.errors import KneoError
+    from kneo_grpc.domain.run import TokenUsage
     from kneo_grpc.ports.code import CallContext, call_context
     from kneo_grpc.ports.code import RegisteredTool as Tool
     from kneo_grpc.ports.models import (
@@ -31,6 +32,7 @@ __all__ = [
     "Models",
     "Platform",
     "Served",
+    "TokenUsage",
     "Tool",
     "__version__",
     "call_context",
@@ -53,6 +55,7 @@ _PLACES = {
     "Models": "kneo_grpc.ports.models",
     "Platform": "kneo_grpc.app.embedding",
     "Served": "kneo_grpc.app.embedding",
+    "TokenUsage": "kneo_grpc.domain.run",
     "Tool": "kneo_grpc.ports.code",
     "call_context": "kneo_grpc.ports.code",
 }

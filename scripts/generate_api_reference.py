@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import grpc
-from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     FieldDescriptorProto,
@@ -21,8 +19,9 @@ from google.protobuf.descriptor_pb2 import (
     MethodDescriptorProto,
 )
 
-from kneo_grpc.api.errors import status_of
-from kneo_grpc.api.policy import OPEN, POLICY, ROLES
+from kneo_grpc.api.errors import status_of_kind
+from kneo_grpc.api.policy import ANY_KEY, OPEN, POLICY, ROLES
+from kneo_grpc.app.gateway.routes import routes_of
 from kneo_grpc.domain.errors import KneoError, LeaseLost, StartRefused
 from kneo_grpc.domain.human import Decision
 from kneo_grpc.domain.run import STATUS_ALIASES, TERMINAL, RunStatus
@@ -43,11 +42,12 @@ under the names below, and HTTP/JSON under the paths. Each path also answers wit
   repeated in the body. What is absent is left out, never null.
 - `authorization: Bearer <key>` where the service has keys; the scope is what the key's role must
   hold, see [Roles](#roles).
-- `idempotency-key: <text>` on a call that creates, continues or resumes a run: a repeat with it
-  does nothing twice.
+- `idempotency-key: <text>` on a call that creates, continues, resumes or cancels a run or puts a
+  policy: a repeat with it does nothing twice.
 - `x-request-id` names a call in logs; one is made where none is sent, and every answer carries it.
 - Lists come in pages: `limit`, `offset`, `sort_by`, `sort_order` in the query; `count` and `total`
-  in the answer.
+  in the answer. `next_page_token` in an answer, sent as `page_token` in place of an offset, gives
+  the page that follows.
 - An error is `{"error": reason, "message": …, "request_id": …, "detail": {…}}` with the details of
   its reason also at the top; over gRPC the reason stands in `google.rpc.ErrorInfo`. See
   [Errors](#errors).
@@ -201,14 +201,8 @@ def _errors() -> Iterator[str]:
         # A process that does not start, and a worker that lost its run, answer nobody.
         if issubclass(kind, (StartRefused, LeaseLost)):
             continue
-        code, http = _row(kind)
+        code, http = status_of_kind(kind)
         yield f"| `{kind.reason}` | {http} | {code.name} | {_cell(kind.__doc__ or '')} |"
-
-
-def _row(kind: type[KneoError]) -> tuple[grpc.StatusCode, int]:
-    blank = KneoError("x")
-    blank.__class__ = kind
-    return status_of(blank)
 
 
 def _tree(kind: type[KneoError]) -> Iterator[type[KneoError]]:
@@ -226,14 +220,13 @@ def _rpcs(contract: Contract) -> Iterator[tuple[str, MethodDescriptorProto, str]
 
 
 def _route(rpc: MethodDescriptorProto) -> str:
-    rule: http_pb2.HttpRule = rpc.options.Extensions[annotations_pb2.http]
-    verb = rule.WhichOneof("pattern")
-    return f"{verb.upper()} {getattr(rule, verb)}" if verb else "gRPC only"
+    first = next(routes_of(rpc), None)
+    return f"{first.verb} {first.path}" if first else "gRPC only"
 
 
 def _scope(service: str, rpc: MethodDescriptorProto) -> str:
     scope = POLICY[f"/kneo.v1.{service}/{rpc.name}"]
-    return "none" if scope == OPEN else f"`{scope}`"
+    return {OPEN: "none", ANY_KEY: "any key"}.get(scope, f"`{scope}`")
 
 
 def _type(field: FieldDescriptorProto, message: DescriptorProto) -> str:

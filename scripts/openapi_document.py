@@ -5,12 +5,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from google.api import annotations_pb2, http_pb2
 from google.protobuf import descriptor_pb2
 
-from kneo_grpc.api.errors import TABLE
+from kneo_grpc.api.errors import status_of_kind
 from kneo_grpc.api.policy import ANY_KEY, OPEN, POLICY
-from kneo_grpc.domain.errors import KneoError
+from kneo_grpc.app.gateway.routes import Route, routes_of
+from kneo_grpc.client import methods
+from kneo_grpc.domain.errors import IdempotencyKeyConflict, IdempotencyKeyInvalid, KneoError
 
 Json = dict[str, Any]
 _Field = descriptor_pb2.FieldDescriptorProto
@@ -57,6 +58,7 @@ _GUARDED: dict[int, str] = {
     403: "The key lacks the scope (forbidden).",
 }
 _RETRIES = (429, 503)
+_KEYED = {(method.service, method.rpc) for method in methods.ALL if method.keyed}
 # A run that goes on is answered with 202.
 _ONGOING = frozenset({"RunResult"})
 
@@ -69,9 +71,9 @@ def document(files: descriptor_pb2.FileDescriptorSet) -> Json:
     for service, comment in contract.services():
         tags.append({"name": service.name, "description": comment})
         for rpc in service.method:
-            for number, rule in enumerate(_bindings(rpc)):
-                verb, path = _route(rule)
-                paths[path][verb] = contract.operation(service.name, rpc, rule, number)
+            for number, route in enumerate(routes_of(rpc)):
+                operation = contract.operation(service.name, rpc, route, number)
+                paths[route.path][route.verb.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {
@@ -141,15 +143,14 @@ class _Contract:
         self,
         service: str,
         rpc: descriptor_pb2.MethodDescriptorProto,
-        rule: http_pb2.HttpRule,
+        route: Route,
         number: int,
     ) -> Json:
         """Return an operation. number: which of the rpc's routes it is."""
-        _, path = _route(rule)
         comment = self._comments[f"{service}.{rpc.name}"]
         scope = POLICY[f"/kneo.v1.{service}/{rpc.name}"]
         request = self._messages[rpc.input_type]
-        in_path = re.findall(r"\{(\w+)\}", path)
+        in_path = re.findall(r"\{(\w+)\}", route.path)
         rest = [field for field in request.field if field.name not in in_path]
         found: Json = {
             "operationId": rpc.name if number == 0 else f"{rpc.name}_{number}",
@@ -158,34 +159,42 @@ class _Contract:
             "description": comment,
             "parameters": [self._in_path(rpc.input_type, name) for name in in_path],
         }
-        if rule.body == "*":
+        if route.body == "*":
             found["requestBody"] = {
                 "content": {"application/json": {"schema": self._body(rpc.input_type, rest)}}
             }
-            if re.search("idempotency.key", comment, re.IGNORECASE):
-                found["parameters"].append(_IDEMPOTENCY)
-        elif rule.body:
-            field = next(field for field in rest if field.name == rule.body)
+        elif route.body:
+            field = next(field for field in rest if field.name == route.body)
             schema = self._schema(rpc.input_type, field)
             found["requestBody"] = {"content": {"application/json": {"schema": schema}}}
         else:
             for field in rest:
                 found["parameters"] += self._in_query(rpc.input_type, field, "")
+        keyed = (service, rpc.name) in _KEYED
+        if keyed:
+            found["parameters"].append(_IDEMPOTENCY)
         if scope == OPEN:
             found["security"] = []
         elif scope != ANY_KEY:
             found["x-required-scope"] = scope
-        found["responses"] = self._responses(rpc, comment, guarded=scope != OPEN)
+        found["responses"] = self._responses(rpc, comment, guarded=scope != OPEN, keyed=keyed)
         return found
 
     def _responses(
-        self, rpc: descriptor_pb2.MethodDescriptorProto, comment: str, *, guarded: bool
+        self,
+        rpc: descriptor_pb2.MethodDescriptorProto,
+        comment: str,
+        *,
+        guarded: bool,
+        keyed: bool,
     ) -> Json:
         told = _EVERYWHERE | (_GUARDED if guarded else {})
         reasons: dict[int, list[str]] = defaultdict(list)
-        for reason in self._statuses:
-            if re.search(rf"\b{reason}\b", re.split("Errors[^:]*:", comment)[-1]):
-                reasons[self._statuses[reason]].append(reason)
+        errors = re.split("Errors[^:]*:", comment)[-1]
+        of_keys = (IdempotencyKeyInvalid.reason, IdempotencyKeyConflict.reason) if keyed else ()
+        for reason, status in self._statuses.items():
+            if reason in of_keys or re.search(rf"\b{reason}\b", errors):
+                reasons[status].append(reason)
         name = rpc.output_type.rpartition(".")[2]
         found = {"200": {"description": "Done.", **self._content(rpc)}}
         if name in _ONGOING:
@@ -286,21 +295,9 @@ def _failure(status: int, text: str) -> Json:
     return found
 
 
-def _bindings(rpc: descriptor_pb2.MethodDescriptorProto) -> list[http_pb2.HttpRule]:
-    rule = rpc.options.Extensions[annotations_pb2.http]
-    return [item for item in (rule, *rule.additional_bindings) if item.WhichOneof("pattern")]
-
-
-def _route(rule: http_pb2.HttpRule) -> tuple[str, str]:
-    verb = rule.WhichOneof("pattern")
-    assert verb is not None
-    return verb, getattr(rule, verb)
-
-
 def _statuses(kind: type[KneoError] = KneoError) -> Iterator[tuple[str, int]]:
     """Yield each reason with its HTTP status."""
-    nearest = next(TABLE[base] for base in kind.__mro__ if base in TABLE)
-    yield kind.reason, nearest[1]
+    yield kind.reason, status_of_kind(kind)[1]
     for child in kind.__subclasses__():
         yield from _statuses(child)
 

@@ -24,6 +24,7 @@ NAMED = tuple(
     key for key in KEYS if key not in ("bearer", "cookie", "session", "set_cookie", "email",
                                        "social_security", "ca_bundle"))  # fmt: skip
 _RUN = re.compile(rb"[A-Za-z0-9+/]{15,}")
+_WORD = re.compile(rb"[A-Za-z0-9-]+")
 
 Some = Callable[..., str]
 Shape = Callable[[Some], tuple[str, str]]
@@ -75,13 +76,15 @@ class Canaries:
     def escaped(self, output: bytes) -> dict[str, str]:
         """The secrets that stand in an output, as they are or in base64, with their kinds."""
         seen = [output]
-        for match in _RUN.finditer(output):
+        for run in set(_RUN.findall(output)):
             for offset in range(4):
-                run = match.group()[offset:]
-                run = run[:-1] if len(run) % 4 == 1 else run
-                seen.append(base64.b64decode(run + b"=" * (-len(run) % 4)))
-        haystack = b"\n".join(seen)
-        return {core: kind for core, kind in self.cores.items() if core.encode() in haystack}
+                part = run[offset:]
+                part = part[:-1] if len(part) % 4 == 1 else part
+                seen.append(base64.b64decode(part + b"=" * (-len(part) % 4)))
+        # A secret has only characters of words, and an output says most of its words many times.
+        words = b"\n".join({word for text in seen for word in _WORD.findall(text)})
+        assert all(_WORD.fullmatch(core.encode()) for core in self.cores)
+        return {core: kind for core, kind in self.cores.items() if core.encode() in words}
 
     def _kept(self, kind: str) -> str:
         core = self._some(20)

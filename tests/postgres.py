@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,7 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.ports import free_port
+
 START_SECONDS = 60
+DISK, MEMORY = Path("/tmp"), Path("/dev/shm")
+ROOM_BYTES = 2**31
 
 
 @dataclass
@@ -82,14 +85,25 @@ class Cluster:
             self.process = None
 
 
+def quick_place() -> Path:
+    """Where files are in memory, if that has room: a sync takes no time there."""
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(MEMORY).free > ROOM_BYTES and os.access(MEMORY, os.W_OK):
+            return MEMORY
+    return DISK
+
+
 @contextlib.contextmanager
-def cluster(**settings: str) -> Iterator[Cluster]:
-    """Start a server with these settings beside the usual ones; remove it at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="kneo-pg-", dir="/tmp"))
+def cluster(place: Path = DISK, **settings: str) -> Iterator[Cluster]:
+    """Start a server with these settings beside the usual ones; remove it at the end.
+
+    place: the folder in which it gets one of its own.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="kneo-pg-", dir=place))
     try:
         if account := _account():
             os.chown(folder, pwd.getpwnam(account["user"]).pw_uid, -1)
-        server = Cluster(_find_binaries(), folder, _free_port(), dict(settings))
+        server = Cluster(_find_binaries(), folder, free_port(), dict(settings))
         server.initialise()
         server.start()
         try:
@@ -122,9 +136,3 @@ def _account() -> dict[str, str]:
         return {}
     names = {entry.pw_name for entry in pwd.getpwall()}
     return {"user": "postgres" if "postgres" in names else "nobody"}
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -70,7 +70,7 @@ def number(text):
     return 42
 
 def slow(text):
-    time.sleep(2)
+    time.sleep(0.7)
     return text
 
 def second(text):
@@ -78,7 +78,7 @@ def second(text):
     return text
 
 def burn(text):
-    end = time.monotonic() + 2
+    end = time.monotonic() + 0.7
     while time.monotonic() < end:
         pass
     return text

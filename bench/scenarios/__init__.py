@@ -3,6 +3,7 @@
 from bench.scenarios import (
     backlog,
     door,
+    guards,
     kill,
     parallel,
     pause,
@@ -23,6 +24,7 @@ SCENARIOS: dict[str, Scenario] = {
     "pause": pause.measure,
     "reads": reads.measure,
     "door": door.measure,
+    "guards": guards.measure,
     "flat": reads.measure_flatness,
     "backlog": backlog.measure,
     "kill": kill.measure,

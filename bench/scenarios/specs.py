@@ -9,7 +9,7 @@ from typing import Any
 from bench.stage import Row, Stage, Value
 from kneo_grpc.app.settings import Settings
 from kneo_grpc.app.wiring import build_platform
-from kneo_grpc.domain.plan import encode_plan
+from kneo_grpc.domain.plan_codec import encode_plan
 from kneo_grpc.platform.spec_sources import SpecSource
 from kneo_grpc.spec import compile as compiler
 from kneo_grpc.spec.load import load_text

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kneo_grpc.domain.plan import AgentPlan, SkillPlan
+from kneo_grpc.domain.run import TokenUsage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentState:
-    """Where an agent's step stands. open_calls: tool calls without a result so far, in order."""
+    """Where an agent's step stands. open_calls: tool calls without a result so far, in order.
+
+    usage: the sum over its model calls, None where no model told any.
+    """
 
     messages: tuple[Message, ...]
     planning: bool = False
@@ -42,6 +46,7 @@ class AgentState:
     iterations: int = 0
     open_calls: tuple[ToolCall, ...] = ()
     results: Mapping[str, str] = field(default_factory=dict)
+    usage: TokenUsage | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,7 @@ class ModelReplied:
 
     text: str
     tool_calls: tuple[ToolCall, ...] = ()
+    usage: TokenUsage | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +122,8 @@ def advance(
     if isinstance(event, ToolReturned):
         return _tool_returned(agent, state, event)
     state = replace(state, iterations=state.iterations + 1)
+    if event.usage is not None:
+        state = replace(state, usage=(state.usage or TokenUsage()) + event.usage)
     if state.planning:
         said = Message(role="assistant", content=event.text)
         state = replace(state, planning=False, plan=event.text, messages=(*state.messages, said))
@@ -173,6 +181,8 @@ def _done(agent: AgentPlan, state: AgentState, text: str, *, stopped: bool = Fal
     }
     if state.plan is not None:
         metadata["plan"] = state.plan
+    if state.usage is not None:
+        metadata["usage"] = state.usage.facts()
     if stopped:
         metadata["stopped_by_max_iterations"] = True
     return AgentDone(text=text, metadata=metadata, stopped=stopped)

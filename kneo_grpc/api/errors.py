@@ -42,7 +42,12 @@ TABLE: Mapping[type[errors.KneoError], tuple[grpc.StatusCode, int]] = {
 
 def status_of(error: errors.KneoError) -> tuple[grpc.StatusCode, int]:
     """Return the gRPC code and the HTTP status of an error."""
-    return next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
+    return status_of_kind(type(error))
+
+
+def status_of_kind(kind: type[errors.KneoError]) -> tuple[grpc.StatusCode, int]:
+    """Return the gRPC code and the HTTP status of a class of errors."""
+    return next(TABLE[base] for base in kind.__mro__ if base in TABLE)
 
 
 def trailers(error: errors.KneoError, request_id: str) -> tuple[tuple[str, str | bytes], ...]:

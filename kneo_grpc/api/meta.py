@@ -21,7 +21,7 @@ _HELP = {
     "runs_completed": "Runs that completed in this process.",
     "runs_failed": "Runs that failed in this process.",
     "runs_dead_lettered": "Runs given up by this process because they lost too many workers.",
-    "runs_rejected": "Creates that this process refused because the queue or itself was full.",
+    "runs_rejected": "Calls that this process refused because the queue or itself was full.",
     "runs_queued": "Runs that wait for a worker, in the whole database.",
     "runs_running": "Runs that are leased, in the whole database.",
     "worker_count": "Workers in this process.",

@@ -17,6 +17,7 @@ POLICY: Mapping[str, str] = {
     "/kneo.v1.RunService/ListCheckpoints": "runs:read",
     "/kneo.v1.RunService/GetRunRecovery": "runs:read",
     "/kneo.v1.RunService/ContinueRun": "runs:write",
+    "/kneo.v1.RunService/ForkRun": "runs:write",
     "/kneo.v1.RunService/GetRunReplay": "runs:read",
     "/kneo.v1.RunService/DiffCheckpoints": "runs:read",
     "/kneo.v1.RunService/GetRunGraph": "runs:read",

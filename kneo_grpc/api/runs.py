@@ -10,6 +10,7 @@ from kneo_grpc.api.convert.fields import Limits
 from kneo_grpc.api.convert.spec_views import report_to_pb, run_graph_to_pb
 from kneo_grpc.api.page_tokens import PageTokens
 from kneo_grpc.platform.feed import Feed
+from kneo_grpc.platform.forks import Forks
 from kneo_grpc.platform.recovery import Recovery
 from kneo_grpc.platform.replay import Replays
 from kneo_grpc.platform.run_views import RunViews
@@ -26,6 +27,7 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         views: RunViews,
         feed: Feed,
         recovery: Recovery,
+        forks: Forks,
         replays: Replays,
         tokens: PageTokens,
         limits: Limits,
@@ -35,6 +37,7 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         self._tokens = tokens
         self._feed = feed
         self._recovery = recovery
+        self._forks = forks
         self._replays = replays
         self._limits = limits
 
@@ -109,6 +112,16 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         await announce(context, result)
         return convert.result_to_pb(result.run)
 
+    async def ForkRun(
+        self, request: run_pb2.ForkRunRequest, context: Any
+    ) -> run_result_pb2.RunResult:
+        """See run.proto."""
+        call = current_call()
+        command = convert.fork_from_pb(request, self._limits, key=call.idempotency_key)
+        result = await self._forks.fork(call.principal, command)
+        await announce(context, result)
+        return convert.result_to_pb(result.run)
+
     async def GetRunReplay(
         self, request: run_pb2.GetRunReplayRequest, context: Any
     ) -> run_pb2.RunReplay:
@@ -135,4 +148,5 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
     ) -> spec_pb2.GetPolicyReportResponse:
         """See run.proto."""
         run_id = convert.run_id_from_pb(request.run_id, self._limits)
-        return report_to_pb(await self._views.policy_report(run_id))
+        caller = current_call().principal
+        return report_to_pb(await self._views.policy_report(caller, run_id))

@@ -129,14 +129,12 @@ def build_policies(store: DurableStore, base: Base) -> Policies:
     )
 
 
-def build_credentials(store: DurableStore, base: Base) -> Credentials:
+def build_credentials(base: Base) -> Credentials:
     """Build the inventory of secrets."""
     return Credentials(
-        store=store,
+        audit=base.audit,
         sources=base.sources,
         is_set=lambda name: bool(environment().get(name, "").strip()),
-        clock=base.clock,
-        ids=base.ids,
     )
 
 

@@ -54,6 +54,10 @@ class LocalPlatform:
         """As POST /v1/runs."""
         return await self._call(self._servicers.runs.CreateRun, "CreateRunRequest", body)
 
+    async def run_spec(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """As POST /v1/specs/run."""
+        return await self._call(self._servicers.specs.RunSpec, "CreateRunRequest", body)
+
     async def get_run(self, run_id: str) -> dict[str, Any]:
         """As GET /v1/runs/{run_id}."""
         return await self._call(self._servicers.runs.GetRun, "GetRunRequest", {"run_id": run_id})
@@ -87,6 +91,11 @@ class LocalPlatform:
         """As POST /v1/runs/{run_id}/continue."""
         body = {"run_id": run_id}
         return await self._call(self._servicers.runs.ContinueRun, "ContinueRunRequest", body)
+
+    async def fork_run(self, run_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """As POST /v1/runs/{run_id}/fork."""
+        body = {**body, "run_id": run_id}
+        return await self._call(self._servicers.runs.ForkRun, "ForkRunRequest", body)
 
     async def replay(self, run_id: str) -> dict[str, Any]:
         """As GET /v1/runs/{run_id}/replay."""

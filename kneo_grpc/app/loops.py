@@ -36,7 +36,7 @@ async def duties(platform: Platform, *, works: bool) -> AsyncIterator[None]:
     ]
     if works:
         loops.append(_work(platform))
-        if platform.settings.retention.ages:
+        if not platform.retention.keeps_all:
             loops.append(_every(platform, RETENTION, "retention", platform.retention.run_once))
     tasks = [asyncio.create_task(loop) for loop in loops]
     try:

@@ -22,6 +22,7 @@ from kneo_grpc.api.runs import RunServicer
 from kneo_grpc.api.server import Servicers
 from kneo_grpc.api.specs import SpecServicer
 from kneo_grpc.app.base import (
+    Base,
     DurableStore,
     build_base,
     build_credentials,
@@ -41,8 +42,10 @@ from kneo_grpc.platform.audit import Audit
 from kneo_grpc.platform.credentials import Credentials
 from kneo_grpc.platform.denials import Denials
 from kneo_grpc.platform.feed import Feed
+from kneo_grpc.platform.forks import Forks
 from kneo_grpc.platform.health import Health
 from kneo_grpc.platform.human_tasks import HumanTasks
+from kneo_grpc.platform.launches import Launches
 from kneo_grpc.platform.legs import Legs
 from kneo_grpc.platform.metrics import Metrics
 from kneo_grpc.platform.policies import Policies
@@ -87,6 +90,7 @@ class Platform:
     human_tasks: HumanTasks
     feed: Feed
     recovery: Recovery
+    forks: Forks
     replays: Replays
     worker: Worker
     timers: Timers
@@ -150,6 +154,7 @@ class Platform:
                 views=self.run_views,
                 feed=self.feed,
                 recovery=self.recovery,
+                forks=self.forks,
                 replays=self.replays,
                 tokens=self.page_tokens,
                 limits=limits,
@@ -169,7 +174,7 @@ class Platform:
             maintenance=MaintenanceServicer(self.timers, self.retention),
             policies=PolicyServicer(self.policies, limits),
             credentials=CredentialServicer(self.credentials, limits),
-            audit=AuditServicer(self.audit, limits),
+            audit=AuditServicer(self.audit, self.page_tokens, limits),
             meta=MetaServicer(self.metrics if self.settings.metrics else None, __version__),
         )
 
@@ -250,6 +255,7 @@ def build_platform(
     timers = Timers(
         store=store,
         queue=store,
+        trail=store,
         human_tasks=human_tasks,
         endings=endings,
         legs=legs,
@@ -269,10 +275,11 @@ def build_platform(
         skills=Skills(settings.skill_root or settings.spec_root),
         legs=legs,
         runs=runs,
-        run_views=RunViews(store, runs, specs),
+        run_views=RunViews(store, runs, specs, base.audit),
         human_tasks=human_tasks,
         feed=feed,
         recovery=recovery,
+        forks=_build_forks(store, base, runs, launches),
         replays=Replays(feed, recovery),
         worker=build_worker(settings, store, base),
         timers=timers,
@@ -287,7 +294,19 @@ def build_platform(
             mcp=settings.health_mcp,
         ),
         policies=build_policies(store, base),
-        credentials=build_credentials(store, base),
+        credentials=build_credentials(base),
         page_tokens=PageTokens(),
         metrics=Metrics(store=store, counts=store.counts, workers=int(executes)),
+    )
+
+
+def _build_forks(store: DurableStore, base: Base, runs: Runs, launches: Launches) -> Forks:
+    return Forks(
+        store=store,
+        runs=runs,
+        specs=base.specs,
+        legs=base.legs,
+        launches=launches,
+        writer=base.writer,
+        idempotency=base.idempotency,
     )

@@ -36,6 +36,9 @@ def list_events(
     ),
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Page size.")] = 100,
     offset: Annotated[int, typer.Option(min=0, max=10000, help="How many to pass over.")] = 0,
+    page_token: Annotated[
+        str | None, typer.Option(metavar="TOKEN", help="next_page_token of the page before.")
+    ] = None,
 ) -> None:
     """List the audit trail, the newest first.
 
@@ -51,6 +54,7 @@ def list_events(
         "sort_order": sort_order,
         "limit": limit,
         "offset": offset,
+        "page_token": page_token,
     }
     query = {name: value for name, value in asked.items() if value is not None}
     page = session.ask(lambda backend: backend.list_audit_events(query))

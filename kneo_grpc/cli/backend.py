@@ -14,6 +14,9 @@ class Backend(Protocol):
     async def create_run(self, body: Json) -> Json:
         """Run a spec; return once the run ended, waits, or goes on without the caller."""
 
+    async def run_spec(self, body: Json) -> Json:
+        """As create_run, audited as `spec.run` and with idempotency keys of its own."""
+
     async def interrupted(self) -> str | None:
         """Return the id of the run that an interrupted call had started or gone on with, None where
         it is not known that there is one. What this machine executes of it ends.
@@ -44,6 +47,9 @@ class Backend(Protocol):
 
     async def continue_run(self, run_id: str) -> Json:
         """Let a failed run go on; return as create_run does."""
+
+    async def fork_run(self, run_id: str, body: Json) -> Json:
+        """Start a new run where a run stood; return as create_run does."""
 
     async def replay(self, run_id: str) -> Json:
         """Return a run's `timeline`."""

@@ -10,7 +10,7 @@ from kneo_grpc.cli import show
 from kneo_grpc.cli.session import told_failures
 from kneo_grpc.cli.spec_file import SpecFile
 from kneo_grpc.cli.spec_options import Environment, Overlays, SpecPath, chosen
-from kneo_grpc.cli.workspace import read_content
+from kneo_grpc.cli.workspace import OF_THE_PLATFORM, read_content
 from kneo_grpc.domain.errors import InvalidInput
 from kneo_grpc.integrations.variables import environment as variables
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Signed specs: sign and verify them.", no_args_is_help=True)
 
 _KEY_ENV = "KNEO_SERV_SPEC_SIGNING_KEY"
-# What depends on who executes the spec is for that one to judge.
-_OF_THE_PLATFORM = frozenset({"E_UNKNOWN_TOOL", "E_PROVIDER_UNSUPPORTED"})
 
 _KeyEnv = Annotated[
     str, typer.Option(metavar="NAME", help="Variable with the secret of HMAC-SHA256.")
@@ -140,7 +138,7 @@ def _require_sound(document: "Document") -> None:
     from kneo_grpc.spec.findings import spec_invalid
     from kneo_grpc.spec.validate import validate
 
-    found = [item for item in validate(document) if item.code not in _OF_THE_PLATFORM]
+    found = [item for item in validate(document) if item.code not in OF_THE_PLATFORM]
     if has_errors(found):
         raise spec_invalid(found)
 

@@ -13,6 +13,7 @@ from kneo_grpc.cli.workspace import Workspace
 from kneo_grpc.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from kneo_grpc.spec.credentials import Credential
     from kneo_grpc.spec.project import Project
 
 app = typer.Typer(help="The project's config, and saved services.", no_args_is_help=True)
@@ -21,7 +22,6 @@ app.add_typer(profile.app, name="profile")
 _CONFIG = Path(".kneo/config.yaml")
 _NONE_FOUND = "no project config here or above; `kneo config init` writes one"
 _NAMES_ONLY = ("secrets",)
-_SERVICE_TOKENS = ("KNEO_SERV_API_KEY", "KNEO_SERV_API_KEYS", "KNEO_SERV_ADMIN_API_KEY")
 
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 _Spec = Annotated[
@@ -115,34 +115,41 @@ def secrets(env: Environment = None, as_json: _AsJson = False) -> None:
     """Show which secrets are set in the environment. No value is ever shown."""
     # See init().
     from kneo_grpc.integrations.variables import environment as variables
-    from kneo_grpc.spec.secret_names import PROVIDER_VARIABLES, extra_variable, provider_variable
+    from kneo_grpc.spec.credentials import take_inventory
+    from kneo_grpc.spec.secret_names import PROVIDER_VARIABLES
 
     with told_failures():
         workspace = Workspace.open()
         workspace.environment(env)
     project = workspace.project
-    given = project.config.secrets if project else None
-    provider_env = given.provider_env if given else {}
-    extra_env = given.extra_env if given else {}
+    named = project.config.secrets if project else None
     present = {name for name, value in variables().items() if value.strip()}
-
-    def entry(name: str, variable: str) -> show.Json:
-        value = "[REDACTED]" if variable in present else None
-        return {"name": name, "env_var": variable, "present": variable in present, "value": value}
-
-    providers = {
-        name: entry(f"provider:{name}", provider_variable(name, provider_env))
-        for name in dict.fromkeys((*PROVIDER_VARIABLES, *provider_env))
+    found = take_inventory(
+        named,
+        present.__contains__,
+        providers=dict.fromkeys((*PROVIDER_VARIABLES, *(named.provider_env if named else ()))),
+        extras=named.extra_env if named else (),
+    )
+    tables = {
+        "providers": found.providers,
+        "extra": found.extra,
+        "service_tokens": found.service,
     }
-    extra = {name: entry(name, extra_variable(name, extra_env)) for name in extra_env}
-    tokens = {name: entry(name, name) for name in _SERVICE_TOKENS}
     if as_json:
-        show.as_json({"providers": providers, "extra": extra, "service_tokens": tokens})
+        show.as_json(
+            {
+                table: {name: _entry(credential) for name, credential in entries.items()}
+                for table, entries in tables.items()
+            }
+        )
     else:
-        rows = [*providers.values(), *extra.values(), *tokens.values()]
         show.table(
             ("name", "variable", "set"),
-            [(row["name"], row["env_var"], row["present"]) for row in rows],
+            [
+                (credential.name, credential.env_var, credential.present)
+                for entries in tables.values()
+                for credential in entries.values()
+            ],
         )
 
 
@@ -167,6 +174,17 @@ def render(spec_file: SpecFile, output: Path | None) -> None:
         show.write(to_yaml(document.data), output)
         if output is not None:
             show.line(f"Wrote {output}{f' for {environment}' if environment else ''}.")
+
+
+def _entry(credential: "Credential") -> show.Json:
+    """Return a credential as the service shows it."""
+    return {
+        "name": credential.name,
+        "env_var": credential.env_var,
+        "present": credential.present,
+        "value": credential.value,
+        "status": credential.status,
+    }
 
 
 def _folder_name() -> str:

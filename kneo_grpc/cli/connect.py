@@ -27,22 +27,30 @@ class Service:
         """asking: opens a client for a short question under the same idempotency key."""
         self._client = client
         self._asking = asking
-        self._creating = False
+        self._creating: Callable[[Client, Json], Json] | None = None
         self._continued: str | None = None
+        self._forking: str | None = None
 
     async def create_run(self, body: Json) -> Json:
         """Run a spec."""
-        self._creating = True
-        return self._client.create_run(body)
+        return self._start(Client.create_run, body)
+
+    async def run_spec(self, body: Json) -> Json:
+        """Run a spec."""
+        return self._start(Client.run_spec, body)
 
     async def interrupted(self) -> str | None:
-        """Ask for the run that the create call's idempotency key stands for."""
-        if not self._creating:
+        """Ask for the run that the idempotency key of a create or a fork stands for."""
+        if self._creating is None and self._forking is None:
             return self._continued
         try:
             with self._asking() as client:
-                # A create that names no spec makes no run, but tells whose the key is.
-                client.create_run({"input": ""})
+                if self._forking is not None:
+                    # No run has that many checkpoints, so that no run is made here either.
+                    client.fork_run(self._forking, {"checkpoint_sequence": 2**31 - 1})
+                elif self._creating is not None:
+                    # A create that names no spec makes no run, but tells whose the key is.
+                    self._creating(client, {"input": ""})
         except ServiceError as error:
             found = error.details.get("run_id")
             return found if isinstance(found, str) else None
@@ -80,6 +88,11 @@ class Service:
         """Let a failed run go on."""
         self._continued = run_id
         return self._client.continue_run(run_id)
+
+    async def fork_run(self, run_id: str, body: Json) -> Json:
+        """Start a new run where a run stood."""
+        self._forking = run_id
+        return self._client.fork_run(run_id, body)
 
     async def replay(self, run_id: str) -> Json:
         """Return a run's history."""
@@ -204,6 +217,10 @@ class Service:
     async def ready(self) -> Json:
         """Return the readiness checks."""
         return self._client.ready()
+
+    def _start(self, start: Callable[[Client, Json], Json], body: Json) -> Json:
+        self._creating = start
+        return start(self._client, body)
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
-"""kneo run: execute a spec, and what any command prints about a run's outcome."""
+"""kneo run and kneo spec run: execute a spec, and what any command prints about a run's outcome."""
 
 import shlex
-from typing import Annotated, Literal
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
@@ -15,32 +16,41 @@ from kneo_grpc.domain.errors import Forbidden, KneoError, SpecInvalid
 _WITHOUT_RESULT = ("failed", "cancelled", "expired", "timed_out")
 
 
+_Input: TypeAlias = Annotated[str, typer.Option("--input", "-i", help="The run's input text.")]
+_Target: TypeAlias = Annotated[
+    Literal["workflow", "agent"], typer.Option(help="What of the spec to execute.")
+]
+_AddSkills: TypeAlias = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Skill to give to all agents.")
+]
+_DisableSkills: TypeAlias = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Skill to take from all agents.")
+]
+_SessionId: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="ID", help="Groups runs of one conversation.")
+]
+_Queued: TypeAlias = Annotated[
+    bool, typer.Option("--async", help="Leave the run to a worker; do not wait for it.")
+]
+_Timeout: TypeAlias = Annotated[
+    int | None,
+    typer.Option(min=1, max=31_536_000, metavar="N", help="End the run N seconds from now."),
+]
+
+
 @in_keyed_session
 def run(
     session: Session,
-    input_text: Annotated[str, typer.Option("--input", "-i", help="The run's input text.")],
+    input_text: _Input,
     path: SpecPath = None,
-    target: Annotated[
-        Literal["workflow", "agent"], typer.Option(help="What of the spec to execute.")
-    ] = "workflow",
+    target: _Target = "workflow",
     env: Environment = None,
     overlay: Overlays = None,
-    add_skill: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Skill to give to all agents.")
-    ] = None,
-    disable_skill: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Skill to take from all agents.")
-    ] = None,
-    session_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="Groups runs of one conversation.")
-    ] = None,
-    queued: Annotated[
-        bool, typer.Option("--async", help="Leave the run to a worker; do not wait for it.")
-    ] = False,
-    timeout_seconds: Annotated[
-        int | None,
-        typer.Option(min=1, max=31_536_000, metavar="N", help="End the run N seconds from now."),
-    ] = None,
+    add_skill: _AddSkills = None,
+    disable_skill: _DisableSkills = None,
+    session_id: _SessionId = None,
+    queued: _Queued = False,
+    timeout_seconds: _Timeout = None,
 ) -> None:
     """Run a spec, or a signed bundle, and print its output.
 
@@ -48,26 +58,67 @@ def run(
     with 1 when it ended otherwise; with 130 after Ctrl-C, and then tells the run's id.
     """
     spec_file = chosen(path, overlay, env, agent_alone=target == "agent")
+    asked = {
+        "input": input_text,
+        "target": target,
+        "skills": _skills(add_skill, disable_skill),
+        "session_id": session_id,
+        "async_mode": True if queued else None,
+        "timeout_seconds": timeout_seconds,
+    }
+    _start(session, spec_file, asked, lambda backend, body: backend.create_run(body))
+
+
+@in_keyed_session
+def run_spec(
+    session: Session,
+    input_text: _Input,
+    path: SpecPath = None,
+    target: _Target = "workflow",
+    env: Environment = None,
+    overlay: Overlays = None,
+    add_skill: _AddSkills = None,
+    disable_skill: _DisableSkills = None,
+    session_id: _SessionId = None,
+    queued: _Queued = False,
+    timeout_seconds: _Timeout = None,
+) -> None:
+    """Run a spec as `kneo run` does, and have the audit trail say `spec.run`.
+
+    Its idempotency keys are others than those of `kneo run`. Exits as `kneo run` does.
+    """
+    spec_file = chosen(path, overlay, env, agent_alone=target == "agent")
+    asked = {
+        "input": input_text,
+        "target": target,
+        "skills": _skills(add_skill, disable_skill),
+        "session_id": session_id,
+        "async_mode": True if queued else None,
+        "timeout_seconds": timeout_seconds,
+    }
+    _start(session, spec_file, asked, lambda backend, body: backend.run_spec(body))
+
+
+def _start(
+    session: Session,
+    spec_file: SpecFile,
+    asked: show.Json,
+    call: Callable[[Backend, show.Json], Awaitable[show.Json]],
+) -> None:
+    """Start a run and print what came of it. asked: the call's fields beside the spec's, None where
+    they are left out.
+    """
     with told_failures(spec_file):
         spec = spec_file.fields(local=session.local)
         spec_file.require_policy()
-        body = {
-            "input": input_text,
-            **spec,
-            "target": target,
-            "skills": _skills(add_skill, disable_skill),
-            "session_id": session_id,
-            "async_mode": True if queued else None,
-            "timeout_seconds": timeout_seconds,
-        }
-        given = {name: value for name, value in body.items() if value is not None}
+        body = {**spec, **{name: value for name, value in asked.items() if value is not None}}
 
         async def create(backend: Backend) -> show.Json:
             if spec_file.validate_on_run:
                 await _check(backend, spec, spec_file)
-            created = await backend.create_run(given)
-            if queued:
-                _warn_of_workers(await backend.beyond_workers(created["run_id"]))
+            created = await call(backend, body)
+            if body.get("async_mode"):
+                warn_of_workers(await backend.beyond_workers(created["run_id"]))
             return created
 
         result = session.ask(create, doing=f"Running {spec_file}")
@@ -95,7 +146,7 @@ async def _check(backend: Backend, spec: show.Json, spec_file: SpecFile) -> None
     show.diagnostics(findings, spec_file, err=True)
 
 
-def _warn_of_workers(found: show.Json) -> None:
+def warn_of_workers(found: show.Json) -> None:
     """Tell that no worker may take the run: they are stricter than this command."""
     if found["modules"]:
         show.line(

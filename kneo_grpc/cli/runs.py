@@ -4,13 +4,14 @@ from typing import Annotated, Any
 
 import typer
 
-from kneo_grpc.cli import run_views, show
+from kneo_grpc.cli import run_fork, run_views, show
 from kneo_grpc.cli.run import print_result
 from kneo_grpc.cli.session import Session, in_keyed_session, in_session
 from kneo_grpc.domain.run import STATUS_ALIASES, RunStatus
 from kneo_grpc.spec.spelling import closest
 
 app = typer.Typer(help="Look at runs, end them, and make them go on.", no_args_is_help=True)
+app.command("fork")(run_fork.fork)
 app.command("graph")(run_views.graph)
 app.command("policy-report")(run_views.policy_report)
 
@@ -311,6 +312,7 @@ def _print_run(session: Session, run: show.Json) -> None:
             "workflow": run.get("workflow_name"),
             "kind": run.get("workflow_kind"),
             "agent": run.get("agent_name"),
+            "forked from": run.get("parent_run_id"),
             "input": run.get("input_text"),
             "output": run.get("output_text"),
             "at step": run.get("current_step_id") or run.get("current_node_id"),

@@ -219,4 +219,4 @@ def with_options(
 
 
 in_keyed_session = functools.partial(in_session, keyed=True)
-"""in_session for a command that starts, continues or resumes a run."""
+"""in_session for a command that starts, continues, resumes or cancels a run, or puts a policy."""

@@ -1,10 +1,10 @@
-"""kneo spec: check specs; the commands that show and rewrite them stand in files of their own."""
+"""kneo spec: check specs; the commands that show, rewrite and run them have files of their own."""
 
 from typing import Any
 
 import typer
 
-from kneo_grpc.cli import bundle, show, spec_text, spec_views
+from kneo_grpc.cli import bundle, run, show, spec_text, spec_views
 from kneo_grpc.cli.session import Session, in_session, told_failures
 from kneo_grpc.cli.spec_file import SpecFile
 from kneo_grpc.cli.spec_lines import counted
@@ -94,6 +94,7 @@ def compile_spec(
 
 
 app.add_typer(bundle.app, name="bundle")
+app.command("run")(run.run_spec)
 app.command("resolve")(spec_text.resolve)
 app.command("explain")(spec_views.explain)
 app.command("graph")(spec_views.graph)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from kneo_grpc.spec.project import Project
 
 _BYTES_MAX = 1024 * 1024
-# What depends on who executes the spec says nothing about the policy.
-_OF_THE_PLATFORM = frozenset({"E_UNKNOWN_TOOL", "E_PROVIDER_UNSUPPORTED"})
+OF_THE_PLATFORM = frozenset({"E_UNKNOWN_TOOL", "E_PROVIDER_UNSUPPORTED"})
+"""Findings that depend on who executes the spec, and are for that one to judge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +125,7 @@ class Workspace:
         if policy is None or not policy.enabled:
             return []
         spec, found = examine(document, Known())
-        found = [item for item in found if item.code not in _OF_THE_PLATFORM]
+        found = [item for item in found if item.code not in OF_THE_PLATFORM]
         against = policy_findings(policy, chosen, document, spec, found, signed=signed)
         return [*against, *agent_findings(policy, chosen, document)] if alone else against
 

@@ -95,6 +95,16 @@ class AsyncClient:
         """Let a failed run go on with the step that failed. Returns as create_run does."""
         return await self._call(methods.CONTINUE_RUN, {"run_id": run_id}, idempotency_key)
 
+    async def fork_run(
+        self, run_id: str, body: Json | None = None, *, idempotency_key: str | None = None
+    ) -> Json:
+        """Start a new run where a run stood. body: checkpoint_sequence, input, async_mode.
+
+        Returns as create_run does.
+        """
+        fields = {**(body or {}), "run_id": run_id}
+        return await self._call(methods.FORK_RUN, fields, idempotency_key)
+
     async def replay(self, run_id: str) -> Json:
         """Return a run's history: `timeline` and what a continuation would start from."""
         return await self._call(methods.GET_RUN_REPLAY, {"run_id": run_id})
@@ -134,7 +144,7 @@ class AsyncClient:
 
     async def list_audit_events(self, query: Json | None = None) -> Json:
         """Return a page of the audit trail as `events`. query: event_type, run_id, continuation_id,
-        actor, created_after, created_before, limit, offset, sort_order.
+        actor, created_after, created_before, limit, offset, sort_order, page_token.
         """
         return await self._call(methods.LIST_AUDIT_EVENTS, query or {})
 

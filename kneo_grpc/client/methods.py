@@ -12,7 +12,8 @@ Json: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """One call. keyed: it is sent with an idempotency key, so that a retry does nothing twice.
+    """One call. keyed: it is sent with an idempotency key, so that a retry does nothing twice: what
+    creates, continues, resumes or cancels a run, and what puts a policy.
 
     body: the one field that is the body of its HTTP request; None for all that the path leaves.
     document: the answer is a document of its own, given as `content_type` and `data` (base64).
@@ -54,6 +55,7 @@ GET_RUN_TRACE = _runs("GetRunTrace", "GET", "/v1/runs/{run_id}/trace")
 LIST_CHECKPOINTS = _runs("ListCheckpoints", "GET", "/v1/runs/{run_id}/checkpoints")
 GET_RUN_RECOVERY = _runs("GetRunRecovery", "GET", "/v1/runs/{run_id}/recovery")
 CONTINUE_RUN = _runs("ContinueRun", "POST", "/v1/runs/{run_id}/continue", keyed=True)
+FORK_RUN = _runs("ForkRun", "POST", "/v1/runs/{run_id}/fork", keyed=True)
 GET_RUN_REPLAY = _runs("GetRunReplay", "GET", "/v1/runs/{run_id}/replay")
 DIFF_CHECKPOINTS = _runs("DiffCheckpoints", "GET", "/v1/runs/{run_id}/checkpoints/diff")
 GET_RUN_GRAPH = _runs("GetRunGraph", "GET", "/v1/runs/{run_id}/graph")
@@ -128,6 +130,7 @@ ALL = (
     LIST_CHECKPOINTS,
     GET_RUN_RECOVERY,
     CONTINUE_RUN,
+    FORK_RUN,
     GET_RUN_REPLAY,
     DIFF_CHECKPOINTS,
     GET_RUN_GRAPH,

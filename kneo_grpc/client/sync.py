@@ -32,8 +32,8 @@ class Client:
     `host:port` speak gRPC. The answers are the same.
     tls_ca: PEM of the authority to trust; None trusts the system's.
     timeout: seconds for one attempt. A call that finds the service out of reach or overloaded, or
-    that is told when to come again, is sent again twice; calls that create, continue or resume a
-    run carry the same idempotency key each time.
+    that is told when to come again, is sent again twice; calls that create, continue, resume or
+    cancel a run or put a policy carry the same idempotency key each time.
     Every method raises ServiceError; the constructor raises ValueError on a bad target or key.
     """
 
@@ -105,6 +105,16 @@ class Client:
         """Let a failed run go on with the step that failed. Returns as create_run does."""
         return self._call(methods.CONTINUE_RUN, {"run_id": run_id}, idempotency_key)
 
+    def fork_run(
+        self, run_id: str, body: Json | None = None, *, idempotency_key: str | None = None
+    ) -> Json:
+        """Start a new run where a run stood. body: checkpoint_sequence, input, async_mode.
+
+        Returns as create_run does.
+        """
+        fields = {**(body or {}), "run_id": run_id}
+        return self._call(methods.FORK_RUN, fields, idempotency_key)
+
     def replay(self, run_id: str) -> Json:
         """Return a run's history: `timeline` and what a continuation would start from."""
         return self._call(methods.GET_RUN_REPLAY, {"run_id": run_id})
@@ -144,7 +154,7 @@ class Client:
 
     def list_audit_events(self, query: Json | None = None) -> Json:
         """Return a page of the audit trail as `events`. query: event_type, run_id, continuation_id,
-        actor, created_after, created_before, limit, offset, sort_order.
+        actor, created_after, created_before, limit, offset, sort_order, page_token.
         """
         return self._call(methods.LIST_AUDIT_EVENTS, query or {})
 

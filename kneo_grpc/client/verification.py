@@ -19,8 +19,8 @@ async def whole_verification(verify: Callable[[Json], Awaitable[Json]]) -> Json:
     breaks: list[Json] = []
     while True:
         part = await verify({} if token is None else {"page_token": token})
-        # Only the chain's part counts events; the second look is over the same ones.
-        if token is None or token.startswith("n"):
+        # The second phase looks at the same events again.
+        if part.get("phase") != "records":
             checked += part.get("checked", 0)
             pruned += part.get("pruned", 0)
         found = part.get("breaks") or []

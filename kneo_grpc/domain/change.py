@@ -99,8 +99,8 @@ class TaskSettlement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
-    """Who did what; written in the transaction of the act. metadata: JSON-ready and free of
-    secrets.
+    """Who did what; written in the transaction of the act. metadata: JSON-ready; what a caller sent
+    stands in it exactly, and is blanked where it leaves the process.
     """
 
     id: AuditId

@@ -121,7 +121,7 @@ class PayloadTooLarge(InvalidInput):
 
 
 class IdempotencyKeyInvalid(InvalidInput):
-    """The idempotency key is longer than 256 characters or not printable ASCII."""
+    """The idempotency key is longer than 256 characters or not printable."""
 
     reason = "invalid_idempotency_key"
 

@@ -3,23 +3,15 @@
 A plan is stored once per digest (SHA-256 over its canonical JSON) and never re-read from a file.
 """
 
-import dataclasses
-import enum
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
-from kneo_grpc.domain.data import from_data
 from kneo_grpc.domain.human import HumanRequestType, OnTimeout
-from kneo_grpc.domain.ids import PlanDigest
 
 PLAN_FORMAT = 1
 """A release reads plans of its own format and of the one before."""
-
-_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 # Fields that came after the first release of the format are left out of the canonical JSON while
 # they have their default: what says nothing new keeps its digest.
@@ -111,10 +103,11 @@ class WorkflowPlan:
 
     def step(self, step_id: str) -> StepPlan:
         """Return a step by id; the compiler made sure that it is there."""
-        return self._by_id[step_id]
+        return self.by_id[step_id]
 
     @cached_property
-    def _by_id(self) -> Mapping[str, StepPlan]:
+    def by_id(self) -> Mapping[str, StepPlan]:
+        """The steps by id."""
         steps = {step.id: step for step in self.steps}
         if self.selector_ref is not None:
             steps[SELECTOR] = StepPlan(id=SELECTOR, kind="agent", ref=self.selector_ref)
@@ -162,8 +155,11 @@ class WorkflowPlan:
         return {}
 
     def _ways(self) -> Iterator[tuple[str, str]]:
-        """Yield every way from node to node. A fallback works in the place of its node."""
-        yield from ((edge.source, edge.target) for edge in self.edges)
+        """Yield every way from node to node. A fallback works in the place of its node; a
+        disabled node is as good as none.
+        """
+        enabled = {step.id for step in self.steps if step.enabled}
+        yield from ((edge.source, edge.target) for edge in self.edges if edge.target in enabled)
         yield from ((step.id, step.goto_ref) for step in self.steps if step.goto_ref)
 
 
@@ -218,7 +214,8 @@ class AgentPlan:
     """An agent.
 
     strategy: simple, react or plan-act; max_iterations counts model calls of the loop.
-    tools: names the agent may call; tool_permissions: what those may touch, as the spec says it.
+    tools: names the agent may call; tool_permissions: what those may touch, as the spec says it;
+    permits_nothing: the spec has permissions, and they name no right.
     as_agent: key of the workflow that answers in its place.
     append_mode: auto, never, user_only or assistant_only: what a turn adds to the history.
     """
@@ -240,6 +237,7 @@ class AgentPlan:
     memory: MemoryPlan = field(default=MemoryPlan(), metadata=_LATER)
     guardrails: tuple[GuardrailPlan, ...] = field(default=(), metadata=_LATER)
     skills: tuple[str, ...] = field(default=(), metadata=_LATER)
+    permits_nothing: bool = field(default=False, metadata=_LATER)
     append_mode: str = field(default="auto", metadata=_LATER)
     as_agent: str | None = field(default=None, metadata=_LATER)
 
@@ -340,58 +338,3 @@ class Plan:
         agent = self.agents[ROOT]
         step = StepPlan(id=agent.name, kind="agent", ref=ROOT)
         return WorkflowPlan(name=agent.name, kind="sequential", steps=(step,), implicit=True)
-
-
-def encode_plan(plan: Plan) -> tuple[PlanDigest, bytes]:
-    """Return the plan's digest (64 hex digits) and its canonical JSON in UTF-8."""
-    text = json.dumps(
-        _lean(plan), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
-    content = text.encode()
-    return PlanDigest(hashlib.sha256(content).hexdigest()), content
-
-
-def decode_plan(content: bytes) -> Plan:
-    """Read what encode_plan wrote, of this format or of the one before. Raises ValueError on any
-    other.
-    """
-    data = json.loads(content)
-    if data.get("format") != PLAN_FORMAT:
-        found = data.get("format")
-        raise ValueError(f"plan format {found} is unknown; this release reads {PLAN_FORMAT}")
-    return from_data(Plan, data)
-
-
-def _lean(value: Any) -> Any:
-    """Return the plan's data without the later fields that have their defaults."""
-    kind: type = type(value)
-    if kind in _PLAIN:
-        return value
-    kept = _kept(kind)
-    if kept is not None:
-        data = {}
-        for name, later, default in kept:
-            item = getattr(value, name)
-            if not later or item != default:
-                data[name] = item if type(item) in _PLAIN else _lean(item)
-        return data
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return {key: _lean(item) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_lean(item) for item in value]
-    return value
-
-
-@cache
-def _kept(kind: type) -> tuple[tuple[str, bool, Any], ...] | None:
-    """Return (name, whether it may be left out, default) of a plan class's fields; else None."""
-    if not dataclasses.is_dataclass(kind):
-        return None
-    rows = []
-    for part in dataclasses.fields(kind):
-        made = part.default_factory
-        default = part.default if made is dataclasses.MISSING else made()
-        rows.append((part.name, "later" in part.metadata, default))
-    return tuple(rows)

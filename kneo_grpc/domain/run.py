@@ -55,6 +55,36 @@ class RunError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenUsage:
+    """Tokens that models say they took and gave."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: "TokenUsage") -> "TokenUsage":
+        return TokenUsage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+        )
+
+    def facts(self) -> dict[str, int]:
+        """Return the counts under the contract's names."""
+        total = self.input_tokens + self.output_tokens
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "total_tokens": total,
+        }
+
+
+def read_usage(facts: Mapping[str, Any] | None) -> TokenUsage | None:
+    """Read what TokenUsage.facts gave; None where there is nothing."""
+    if not facts:
+        return None
+    return TokenUsage(input_tokens=facts["input_tokens"], output_tokens=facts["output_tokens"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PendingRequest:
     """A question that a blocked run waits for."""
 
@@ -68,7 +98,8 @@ class PendingRequest:
 class RunSummary:
     """A run as lists show it.
 
-    attempt: the fence; every leg that takes the run over raises it by one.
+    attempt: the fence; every leg that takes the run over raises it by one. parent_run_id: the run
+    that it was forked from.
     event_sequence, checkpoint_sequence: the last numbers given, 0 before the first.
     """
 
@@ -97,6 +128,7 @@ class RunSummary:
     started_at: datetime | None = None
     completed_at: datetime | None = None
     deadline_at: datetime | None = None
+    parent_run_id: RunId | None = None
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: it is copied by evolve
@@ -116,7 +148,7 @@ class TraceEvent:
     """One thing that happened in a run. sequence: 1-based and gap-free within the run; 0 until it
     is committed.
 
-    data: the contract's remaining fields that are not null, such as agent_name, step_id,
+    data: the contract's remaining fields that are not null, such as agent_name, step_id, span_id,
     input_preview, metadata, error.
     """
 

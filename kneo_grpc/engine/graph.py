@@ -21,7 +21,14 @@ def begin(workflow: WorkflowPlan, frame: Frame) -> Move:
 def proceed(workflow: WorkflowPlan, frame: Frame, ended: Ended) -> Move:
     """Follow the edges that lead on from the node."""
     frame = _past(workflow, frame, ended)
-    return _follow(workflow, frame, ended, tuple(_targets(workflow, frame, ended)))
+    if ended.step.fan_out or ended.others or frame.arrivals:
+        return _follow(workflow, frame, ended, tuple(_targets(workflow, frame, ended)))
+    # Most graphs have one branch, which needs nothing of what branches need.
+    for node, branch in _targets(workflow, frame, ended):
+        if node.join is not None:
+            return _follow(workflow, frame, ended, ((node, branch),))
+        return _checked(workflow, frame, (Start(node, ended.output, branch),), ())
+    return Move(frame, output=ended.output)
 
 
 def divert(workflow: WorkflowPlan, frame: Frame, ended: Ended, target: StepPlan) -> Move:
@@ -31,49 +38,49 @@ def divert(workflow: WorkflowPlan, frame: Frame, ended: Ended, target: StepPlan)
 
 
 def _past(workflow: WorkflowPlan, frame: Frame, ended: Ended) -> Frame:
-    visited, step = (*frame.visited, ended.step.id), ended.step
-    if step.id in workflow.asked_variables:
-        return evolve(frame, visited=visited, variables={**frame.variables, step.id: ended.output})
+    step_id = ended.step.id
+    visited = frame.visited + (step_id,)  # noqa: RUF005 # a loop's history is long: one copy of it
+    if step_id in workflow.asked_variables:
+        return evolve(frame, visited=visited, variables={**frame.variables, step_id: ended.output})
     return evolve(frame, visited=visited)
 
 
 def _targets(workflow: WorkflowPlan, frame: Frame, ended: Ended) -> Iterator[tuple[StepPlan, str]]:
-    """Yield the nodes to go to, each with its branch. A disabled node is as good as none."""
-    edges = workflow.onward.get(ended.step.id, ())
-    if not edges:
-        return
-    facts = Facts(
+    """Yield the nodes to go to, each with its branch: where the node does not fan out, only the
+    first counts. A disabled node is as good as none.
+    """
+    nodes, facts = workflow.by_id, None
+    open_ways = []
+    for number, edge in enumerate(workflow.onward.get(ended.step.id, ())):
+        node = nodes[edge.target]
+        if not node.enabled:
+            continue
+        if edge.condition is not None:
+            facts = facts or _facts(workflow, frame, ended)
+            if not holds(edge.condition, facts):
+                continue
+        if not ended.step.fan_out:
+            yield node, ended.branch
+            return
+        open_ways.append((number, node))
+    for number, node in open_ways:
+        inner = f"{ended.branch}.{number}" if ended.branch else str(number)
+        yield node, inner if len(open_ways) > 1 else ended.branch
+
+
+def _facts(workflow: WorkflowPlan, frame: Frame, ended: Ended) -> Facts:
+    return Facts(
         ended.output,
         "failed" if ended.failed else "completed",
         ended.metadata,
         {**frame.variables, "input": frame.text} if workflow.asked_variables else {},
     )
-    open_ways = (
-        (number, workflow.step(edge.target))
-        for number, edge in enumerate(edges)
-        if workflow.step(edge.target).enabled and holds(edge.condition, facts)
-    )
-    if not ended.step.fan_out:
-        for _, node in open_ways:
-            yield node, ended.branch
-            return
-        return
-    ways = list(open_ways)
-    for number, node in ways:
-        inner = f"{ended.branch}.{number}" if ended.branch else str(number)
-        yield node, inner if len(ways) > 1 else ended.branch
 
 
 def _follow(
     workflow: WorkflowPlan, frame: Frame, ended: Ended, targets: Sequence[tuple[StepPlan, str]]
 ) -> Move:
     text = ended.output
-    if not ended.others and not frame.arrivals:
-        # Most graphs have one branch, which needs none of what follows.
-        if not targets:
-            return Move(frame=frame, output=text)
-        if len(targets) == 1 and targets[0][0].join is None:
-            return _checked(workflow, frame, (Start(targets[0][0], text, targets[0][1]),), ())
     starts = [Start(node, text, branch) for node, branch in targets if node.join is None]
     arrivals = [
         *frame.arrivals,

@@ -1,11 +1,10 @@
 """The workflow machine: (plan, state, event) to Decision. Pure: no I/O, clock, random or async."""
 
-from dataclasses import replace
 from typing import Any
 
 from kneo_grpc.domain.data import evolve
 from kneo_grpc.domain.human import Decision as HumanChoice
-from kneo_grpc.domain.plan import Plan, WorkflowPlan
+from kneo_grpc.domain.plan import Plan
 from kneo_grpc.domain.run import TERMINAL, RunError, RunStatus
 from kneo_grpc.engine.messages import (
     Command,
@@ -23,8 +22,8 @@ from kneo_grpc.engine.messages import (
     StepFailed,
     WaitRetry,
 )
-from kneo_grpc.engine.state import ActiveStep, Said, State
-from kneo_grpc.engine.steps import Steps
+from kneo_grpc.engine.state import Said, State
+from kneo_grpc.engine.steps import Steps, started_facts
 from kneo_grpc.engine.texts import answer_text, preview
 
 
@@ -70,7 +69,8 @@ def open_commands(plan: Plan, state: State) -> tuple[Command, ...]:
     commands: list[Command] = []
     for path, active in state.active.items():
         if active.phase == "running":
-            commands.append(turn.run_command(path, active))
+            step = turn.step_of(active, active.executes)
+            commands.append(turn.run_command(path, active, step))
         elif active.phase == "retry":
             commands.append(WaitRetry(path=path, attempt=active.attempt))
     return tuple(commands)
@@ -90,17 +90,18 @@ class _Machine(Steps):
                 "workflow_started",
                 workflow_name=root.name,
                 input_preview=preview(self.state.input),
-                metadata=_started_facts(root),
+                metadata=started_facts(root),
             )
         self.open_frame("", "", self.state.input)
 
     def step_completed(self, event: StepCompleted) -> None:
-        active = self.waiting(event.path, "running")
-        self.retell(event.path, event.notes)
-        if self.step_of(active, active.executes).kind == "agent":
-            told = preview(event.output)
-            self.note_agent(event.path, active, "run_completed", output_preview=told)
-        self.finish_step(event.path, active, event.output, event.metadata)
+        path, output, metadata, notes = event
+        active = self.waiting(path, "running")
+        if notes:
+            self.retell(path, notes)
+        if self.workflow_of(active.frame).by_id[active.executes].kind == "agent":
+            self.note_agent(path, active, "run_completed", output_preview=preview(output))
+        self.finish_step(path, active, output, metadata)
 
     def step_failed(self, event: StepFailed) -> None:
         active = self.waiting(event.path, "running")
@@ -132,16 +133,12 @@ class _Machine(Steps):
             )
             self.commands.append(WaitRetry(path=event.path, attempt=following.attempt))
             return
+        failed = active
+        if self.step_of(active, active.step_id).kind != "workflow":
+            # A workflow is not begun anew: its steps that completed would be repeated.
+            failed = evolve(active, executes=active.step_id)
         self.give_up(event.path, active, event.error_type, event.message)
-        self.keep_open(event.path, evolve(active, executes=active.step_id))
-
-    def keep_open(self, path: str, failed: ActiveStep) -> None:
-        """Where the run failed, let what was open stay open, so that a continue repeats no step
-        that completed.
-        """
-        if self.state.status is RunStatus.FAILED:
-            interrupted = {**self.before.active, path: failed}
-            self.change(frames=self.before.frames, interrupted=interrupted)
+        self.keep_open(self.before.frames, {**self.before.active, event.path: failed})
 
     def retry_due(self, path: str) -> None:
         active = evolve(self.waiting(path, "retry"), phase="running", started_at=self.now)
@@ -154,7 +151,8 @@ class _Machine(Steps):
             path=path,
             metadata={"step_path": path, "attempt": active.attempt},
         )
-        self.commands.append(self.run_command(path, active))
+        step = self.step_of(active, active.executes)
+        self.commands.append(self.run_command(path, active, step))
 
     def human_answered(self, event: HumanAnswered) -> None:
         active = self.waiting(event.path, "human")
@@ -167,6 +165,7 @@ class _Machine(Steps):
             path=event.path,
             metadata={"continuation_id": event.continuation_id, "decision": event.decision.value},
         )
+        self.settle()
         self.note(
             "workflow_resumed",
             event.path,
@@ -182,7 +181,7 @@ class _Machine(Steps):
             message = event.content or "A person rejected it."
             self.tell_failed(event.path, active, "rejected", message)
             self.fail_frame(active, "rejected", message)
-            self.keep_open(event.path, active)
+            self.keep_open(self.before.frames, self.before.active)
             return
         role = self.plan.humans[step.ref].response_role
         if role is not None and workflow.kind != "group-chat":
@@ -254,6 +253,10 @@ class _Machine(Steps):
             workflow_name=None if root.implicit else root.name,
             metadata={"start_index": state.frames[""].position, **facts},
         )
+        for path, item in active.items():
+            if item.phase == "nested":
+                inner = self.workflow_of(path)
+                self.note("workflow_resumed", path, workflow_name=inner.name, step_id=item.step_id)
         self.take_up()
 
     def take_up(self) -> None:
@@ -265,7 +268,7 @@ class _Machine(Steps):
 
     def retell(self, path: str, notes: tuple[Note, ...]) -> None:
         """Tell what happened inside a step."""
-        self.notes.extend(replace(note, path=path) for note in notes)
+        self.notes.extend(note._replace(path=path) for note in notes)
 
     def end(self, event: Ended) -> None:
         kinds = {
@@ -276,9 +279,8 @@ class _Machine(Steps):
         }
         before = self.state.status
         error = RunError(type=event.error_type, message=event.message)
-        goes_on = event.status is RunStatus.FAILED
-        interrupted = self.state.active if goes_on else {}
-        self.change(status=event.status, error=error, active={}, interrupted=interrupted)
+        active = self.state.active
+        self.change(status=event.status, error=error, active={}, interrupted=active)
         self.note(
             "run_cancelled" if event.status is RunStatus.CANCELLED else "run_failed",
             error=event.message,
@@ -288,13 +290,3 @@ class _Machine(Steps):
             workflow=self.plan.root(self.state.target),
             metadata={"reason": event.message, "status_before": before.value},
         )
-
-
-def _started_facts(root: WorkflowPlan) -> dict[str, object]:
-    """Return what the trace tells of a workflow at its start."""
-    count = sum(1 for step in root.steps if step.enabled)
-    if root.kind == "sequential":
-        return {"start_index": 0, "step_count": count}
-    if root.kind == "graph":
-        return {"workflow_type": root.kind, "start": root.start, "max_steps": root.max_steps}
-    return {"workflow_type": root.kind, "participant_count": count}

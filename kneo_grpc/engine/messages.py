@@ -1,8 +1,8 @@
 """What the engine is told (events), what it asks for (commands), and what it decided."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from kneo_grpc.domain.human import Decision as HumanChoice
 from kneo_grpc.domain.plan import StepPlan
@@ -16,14 +16,13 @@ class EventRefused(ValueError):
     """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(NamedTuple):
     """One trace event. fields: the contract's further fields, such as agent_name or metadata.
     path: of the step that it is about, "" for the run; it gives the event its span.
     """
 
     type: str
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = {}
     path: str = ""
 
 
@@ -32,13 +31,12 @@ class Started:
     """The run exists; begin."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepCompleted:
+class StepCompleted(NamedTuple):
     """A step's code returned. notes: what happened inside, in order."""
 
     path: str
     output: str
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = {}
     notes: tuple[Note, ...] = ()
 
 
@@ -100,8 +98,7 @@ class Forked:
 Event = Continued | Forked | Started | StepCompleted | StepFailed | RetryDue | HumanAnswered | Ended
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunStep:
+class RunStep(NamedTuple):
     """Execute a step's code and report StepCompleted or StepFailed. said: the conversation that
     an agent hears, without `text` where that is its last turn.
     """
@@ -139,8 +136,12 @@ class WaitRetry:
 Command = RunStep | AskHuman | WaitRetry
 
 
-@dataclass(frozen=True, kw_only=True)  # no slots: it is copied by evolve
-class Mark:
+MIDWAY = "midway"
+"""True in the metadata of a checkpoint that others of the same decision follow: a run cannot go on
+from its state."""
+
+
+class Mark(NamedTuple):
     """A checkpoint to write. state: as it was at that moment; path: step path, where a step is
     concerned.
     """
@@ -152,11 +153,10 @@ class Mark:
     node_id: str | None = None
     iteration: int = 1
     path: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(NamedTuple):
     """What follows from an event. marks and notes belong into the same commit; then commands may
     be performed.
     """

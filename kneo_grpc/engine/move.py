@@ -1,7 +1,7 @@
 """What a workflow kind is told and what it answers with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from kneo_grpc.domain.plan import StepPlan
@@ -41,14 +41,13 @@ class Failure:
     redo: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class Move(NamedTuple):
     """frame: as it is now; starts: steps to begin; drops: paths of steps that are not needed any
     more; output: set when the workflow is over; failure: set when it cannot go on.
     """
 
     frame: Frame
     starts: tuple[Start, ...] = ()
-    drops: tuple[str, ...] = field(default=())
+    drops: tuple[str, ...] = ()
     output: str | None = None
     failure: Failure | None = None

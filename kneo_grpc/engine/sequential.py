@@ -8,27 +8,28 @@ from kneo_grpc.engine.state import Frame
 
 def begin(workflow: WorkflowPlan, frame: Frame) -> Move:
     """Start the first enabled step."""
-    return _next(workflow, frame, 0, frame.text)
+    return _next(workflow, frame, 0, frame.text, ())
 
 
 def proceed(workflow: WorkflowPlan, frame: Frame, ended: Ended) -> Move:
     """Hand the output on to the next enabled step; after the last it is the workflow's."""
-    frame = evolve(frame, visited=(*frame.visited, ended.step.id))
-    return _next(workflow, frame, frame.position + 1, ended.output)
+    visited = (*frame.visited, ended.step.id)
+    return _next(workflow, frame, frame.position + 1, ended.output, visited)
 
 
 def divert(workflow: WorkflowPlan, frame: Frame, ended: Ended, target: StepPlan) -> Move:
     """Go on with the target instead of the next step."""
-    frame = evolve(frame, visited=(*frame.visited, ended.step.id))
-    return _next(workflow, frame, workflow.steps.index(target), ended.output)
+    visited = (*frame.visited, ended.step.id)
+    return _next(workflow, frame, workflow.steps.index(target), ended.output, visited)
 
 
-def _next(workflow: WorkflowPlan, frame: Frame, position: int, text: str) -> Move:
+def _next(
+    workflow: WorkflowPlan, frame: Frame, position: int, text: str, visited: tuple[str, ...]
+) -> Move:
     steps = workflow.steps
     while position < len(steps) and not steps[position].enabled:
         position += 1
-    if position != frame.position:
-        frame = evolve(frame, position=position)
+    frame = evolve(frame, position=position, visited=visited)
     if position == len(steps):
-        return Move(frame=frame, output=text)
-    return Move(frame=frame, starts=(Start(steps[position], text),))
+        return Move(frame, output=text)
+    return Move(frame, (Start(steps[position], text),))

@@ -89,7 +89,8 @@ class State:
     """Where a run stands.
 
     frames, active: by step path, "" for the root frame; a nested workflow's frame has the path of
-    its step. interrupted: what was active when the run failed; a continue goes on from there.
+    its step. interrupted: what was active when the run ended without completing; a continue or a
+    fork goes on from there.
     root_kind: of the root workflow, "" before the start and where an agent is executed alone.
     """
 
@@ -120,6 +121,29 @@ class State:
 
 
 _TABLES = frozenset({"frames", "active", "interrupted"})
+
+
+def begun(
+    frame: str, step_id: str, text: str, iteration: int, branch: str, now: float
+) -> ActiveStep:
+    """Return a step that begins now, its code running.
+
+    The class itself takes three times as long, and it is made for each step of each run.
+    """
+    step: ActiveStep = object.__new__(ActiveStep)
+    step.__dict__.update(
+        frame=frame,
+        step_id=step_id,
+        executes=step_id,
+        text=text,
+        phase="running",
+        attempt=1,
+        retries_from=1,
+        iteration=iteration,
+        branch=branch,
+        started_at=now,
+    )
+    return step
 
 
 def initial(target: str, text: str) -> State:

@@ -7,37 +7,54 @@ from kneo_grpc.domain.data import evolve
 from kneo_grpc.domain.plan import SELECTOR, StepPlan, WorkflowPlan
 from kneo_grpc.domain.run import RunError, RunStatus
 from kneo_grpc.engine.kinds import KINDS
-from kneo_grpc.engine.messages import AskHuman
+from kneo_grpc.engine.messages import AskHuman, RunStep
 from kneo_grpc.engine.move import Ended, Failure, Move, Start
-from kneo_grpc.engine.state import ActiveStep, Frame
-from kneo_grpc.engine.texts import preview
+from kneo_grpc.engine.state import ActiveStep, Frame, begun
+from kneo_grpc.engine.texts import PREVIEW_CHARS, preview
 from kneo_grpc.engine.turn import Turn
 
 
 class Steps(Turn):
     """Opens and closes workflows and steps."""
 
+    _kept = False
+
     def open_frame(self, path: str, workflow_key: str, text: str) -> None:
         """Open a workflow at a step path and start its first steps."""
         workflow = self.workflow(workflow_key)
         frame = Frame(workflow=workflow_key, text=text)
+        if path:
+            self.note(
+                "workflow_started",
+                path,
+                workflow_name=workflow.name,
+                step_id=self.state.active[path].step_id,
+                input_preview=preview(text),
+                metadata=started_facts(workflow),
+            )
         self.follow(path, workflow, KINDS[workflow.kind].begin(workflow, frame), None)
 
     def follow(
         self, path: str, workflow: WorkflowPlan, move: Move, ended: tuple[str, ActiveStep] | None
     ) -> None:
         """Do what a kind decided for the frame at path. ended: the step that led to it."""
-        self.put_frame(path, move.frame)
+        frame = move.frame
+        if self.state.frames.get(path) is not frame:
+            self.put_frame(path, frame)
+            self.fresh = frame
         for dropped in move.drops:
+            self.tell_stopped(dropped)
             self.drop_inside(dropped)
         if move.failure is not None:
             self.fail_workflow(path, workflow, move.failure, ended)
             return
-        # All of them first: one may end at once, and its workflow has to know of the others.
-        begun = [self.start_step(path, start) for start in move.starts]
-        for at, active, step in begun:
-            if at in self.state.active:
-                self.begin_code(at, active, step)
+        if len(move.starts) == 1:
+            self.begin_code(*self.start_step(path, move.starts[0]))
+        elif move.starts:
+            # All of them first: one may end at once, and its workflow has to know of the others.
+            for at, active, step in [self.start_step(path, start) for start in move.starts]:
+                if at in self.state.active:
+                    self.begin_code(at, active, step)
         if move.output is not None:
             self.close_frame(path, workflow, move.output)
 
@@ -46,8 +63,16 @@ class Steps(Turn):
         if path:
             active = self.state.active[path]
             self.drop_frame(path)
+            self.note(
+                "workflow_completed",
+                path,
+                workflow_name=workflow.name,
+                step_id=active.step_id,
+                output_preview=preview(output),
+            )
             self.finish_step(path, active, output, {"workflow": workflow.name})
             return
+        self.settle()
         self.change(status=RunStatus.COMPLETED, output=output)
         if not workflow.implicit:
             visited = list(self.state.frames[""].visited)
@@ -66,40 +91,37 @@ class Steps(Turn):
     def start_step(self, frame_path: str, start: Start) -> tuple[str, ActiveStep, StepPlan]:
         """Put a step into an open frame, counting its iteration; return its path with it."""
         frame = self.state.frames[frame_path]
-        step_id = start.step.id
-        iteration = frame.iterations.get(step_id, 0) + 1
-        self.put_frame(
-            frame_path, evolve(frame, iterations={**frame.iterations, step_id: iteration})
-        )
-        name = f"{step_id}#{iteration}"
+        step, text, branch = start
+        iteration = frame.iterations.get(step.id, 0) + 1
+        iterations = {**frame.iterations, step.id: iteration}
+        if frame is self.fresh:
+            frame.__dict__["iterations"] = iterations
+        else:
+            self.put_frame(frame_path, evolve(frame, iterations=iterations))
+        name = f"{step.id}#{iteration}"
         path = f"{frame_path}/{name}" if frame_path else name
-        active = ActiveStep(
-            frame=frame_path,
-            step_id=step_id,
-            executes=step_id,
-            text=start.text,
-            phase="running",
-            iteration=iteration,
-            branch=start.branch,
-            started_at=self.now,
-        )
-        self.put_active(path, active)
-        return path, active, start.step
+        active = begun(frame_path, step.id, text, iteration, branch, self.now)
+        self.own_active()[path] = active
+        return path, active, step
 
     def begin_code(self, path: str, active: ActiveStep, step: StepPlan) -> None:
         """Have a step's code executed, whatever stands for code in its kind."""
-        if step.kind == "human":
+        kind = step.kind
+        if kind == "human":
             self.put_active(path, evolve(active, phase="human"))
             self.ask_human(path, active)
-        elif step.kind == "workflow":
+        elif kind == "workflow":
             self.put_active(path, evolve(active, phase="nested"))
             self.open_frame(path, step.ref, active.text)
         else:
             if self.state.active.get(path) is not active:
                 self.put_active(path, active)
-            if step.kind == "agent":
+            if kind == "agent":
                 self.note_agent(path, active, "run_started", input_preview=preview(active.text))
-            self.commands.append(self.run_command(path, active))
+                self.commands.append(self.run_command(path, active, step))
+            else:
+                command = RunStep(path, step, active.text, active.attempt, active.iteration)
+                self.commands.append(command)
 
     def ask_human(self, path: str, active: ActiveStep) -> None:
         """Ask a person, for the first time or anew."""
@@ -136,12 +158,14 @@ class Steps(Turn):
         """A step has an output: record it and let the workflow's kind go on. goto: id of the step
         to go to instead of the next.
         """
-        workflow = self.workflow_of(active.frame)
-        step = workflow.step(active.step_id)
-        self.drop_active(path)
         frame = self.state.frames[active.frame]
-        failed = bool(metadata.get("step_failed"))
-        ended = Ended(step, output, active.branch, metadata, failed, self.others(active.frame))
+        workflow = self.workflow(frame.workflow)
+        step = workflow.by_id[active.step_id]
+        table = self.own_active()
+        table.pop(path, None)
+        failed = "step_failed" in metadata
+        others = self.others(active.frame) if table else table
+        ended = Ended(step, output, active.branch, metadata, failed, others)
         kind = KINDS[workflow.kind]
         if goto is None:
             move = kind.proceed(workflow, frame, ended)
@@ -151,18 +175,12 @@ class Steps(Turn):
             self.tell_failed(path, active, move.failure.error_type, move.failure.message)
             self.follow(active.frame, workflow, move, (path, active))
             return
-        self.put_frame(active.frame, move.frame)
-        facts: dict[str, object] = {
-            "workflow_type": workflow.kind,
-            "step_path": path,
-            "attempt": active.attempt,
-        }
-        if active.started_at:
-            facts["started_at"] = active.started_at
+        facts = _step_facts(workflow, path, active)
         if active.executes != active.step_id:
             facts["fallback_step"] = active.executes
-        facts.update(metadata)
-        facts["output_text"] = preview(output)
+        if metadata:
+            facts.update(metadata)
+        facts["output_text"] = output if len(output) <= PREVIEW_CHARS else preview(output)
         self.mark(
             "node_completed" if workflow.kind == "graph" else "step_completed",
             workflow=workflow,
@@ -187,7 +205,11 @@ class Steps(Turn):
             taken = evolve(
                 active, executes=fallback, attempt=1, phase="running", started_at=self.now
             )
-            self.begin_code(path, taken, workflow.step(fallback))
+            instead = workflow.step(fallback)
+            if step.kind == instead.kind == "workflow":
+                # Their steps may have the same names, and no path is to stand for two of them.
+                path = f"{path}#{fallback}"
+            self.begin_code(path, taken, instead)
         else:
             self.fail_frame(active, error_type, message)
 
@@ -203,16 +225,21 @@ class Steps(Turn):
             error=message,
             metadata={"on_error": step.on_error, "attempt": active.attempt},
         )
-        facts: dict[str, object] = {
-            "workflow_type": workflow.kind,
-            "step_path": path,
-            "attempt": active.attempt,
-            "error": {"type": error_type, "message": message},
-            "on_error": step.on_error,
-        }
-        if active.started_at:
-            facts["started_at"] = active.started_at
+        facts = _step_facts(workflow, path, active)
+        facts["error"] = {"type": error_type, "message": message}
+        facts["on_error"] = step.on_error
         self.mark("step_failed", workflow=workflow, step=active, path=path, metadata=facts)
+
+    def tell_stopped(self, path: str, *, but: ActiveStep | None = None) -> None:
+        """Record that the step at path, and those inside of it, end without an outcome; of the root
+        all do. but: one that has another end.
+        """
+        inner = f"{path}/" if path else ""
+        for at, active in self.state.active.items():
+            if active is not but and (at == path or at.startswith(inner)):
+                workflow = self.workflow_of(active.frame)
+                facts = _step_facts(workflow, at, active)
+                self.mark("step_stopped", workflow=workflow, step=active, path=at, metadata=facts)
 
     def fail_workflow(
         self,
@@ -225,6 +252,8 @@ class Steps(Turn):
         what was open beside the step that ended, and with that one where it is to be redone.
         """
         frames, active = self.before.frames, dict(self.before.active)
+        if not path and not failure.redo:
+            self.tell_stopped("")
         if ended is None:
             step = ActiveStep(
                 frame=path, step_id="", executes="", text=self.state.frames[path].text, phase=""
@@ -237,18 +266,36 @@ class Steps(Turn):
             else:
                 frames = self.state.frames
         self.fail_frame(step, failure.error_type, failure.message)
-        if self.state.status is RunStatus.FAILED:
-            self.change(frames=frames, interrupted=active if failure.redo else {})
+        self.keep_open(frames, active if failure.redo else {})
+
+    def keep_open(self, frames: Mapping[str, Frame], interrupted: Mapping[str, ActiveStep]) -> None:
+        """Where the run failed, let what was open stay open, so that a continue repeats no step
+        that completed. Of several failures in one turn the one that ended the run decides; those
+        that led to it were passed over.
+        """
+        if self.state.status is RunStatus.FAILED and not self._kept:
+            self._kept = True
+            self.change(frames=frames, interrupted=interrupted)
 
     def fail_frame(self, active: ActiveStep, error_type: str, message: str) -> None:
         """A step failed for good: its workflow fails, and so does the step that opened it."""
         if active.frame:
-            outer = self.state.active[active.frame]
-            self.drop_inside(active.frame)
-            self.give_up(active.frame, outer, error_type, message)
+            at, outer = active.frame, self.state.active[active.frame]
+            self.note(
+                "workflow_failed",
+                at,
+                workflow_name=self.workflow_of(at).name,
+                step_id=outer.step_id,
+                error=message,
+            )
+            for inside in self.others(at):
+                self.tell_stopped(inside, but=active)
+            self.drop_inside(at)
+            self.give_up(at, outer, error_type, message)
             return
         workflow = self.workflow_of("")
         step_id = active.step_id if active.step_id != SELECTOR else None
+        self.settle()
         self.change(
             status=RunStatus.FAILED,
             error=RunError(type=error_type, message=message, step_id=step_id or None),
@@ -263,3 +310,31 @@ class Steps(Turn):
             workflow=workflow,
             metadata={"error": {"type": error_type, "message": message}},
         )
+
+
+def started_facts(workflow: WorkflowPlan) -> dict[str, object]:
+    """Return what the trace tells of a workflow at its start."""
+    count = sum(1 for step in workflow.steps if step.enabled)
+    if workflow.kind == "sequential":
+        return {"start_index": 0, "step_count": count}
+    if workflow.kind == "graph":
+        return {
+            "workflow_type": workflow.kind,
+            "start": workflow.start,
+            "max_steps": workflow.max_steps,
+        }
+    return {"workflow_type": workflow.kind, "participant_count": count}
+
+
+def _step_facts(workflow: WorkflowPlan, path: str, active: ActiveStep) -> dict[str, object]:
+    """Return what the checkpoint of a step's end tells."""
+    facts: dict[str, object] = {
+        "workflow_type": workflow.kind,
+        "step_path": path,
+        "attempt": active.attempt,
+    }
+    if active.started_at:
+        facts["started_at"] = active.started_at
+    if active.branch:
+        facts["branch"] = active.branch
+    return facts

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from kneo_grpc.domain.data import evolve
 from kneo_grpc.domain.plan import SELECTOR, Plan, StepPlan, WorkflowPlan
 from kneo_grpc.domain.run import RunStatus
-from kneo_grpc.engine.messages import Command, Decision, EventRefused, Mark, Note, RunStep
+from kneo_grpc.engine.messages import MIDWAY, Command, Decision, EventRefused, Mark, Note, RunStep
 from kneo_grpc.engine.state import ActiveStep, Frame, State
 from kneo_grpc.engine.texts import selector_text
 
@@ -13,7 +13,9 @@ from kneo_grpc.engine.texts import selector_text
 class Turn:
     """A copy of the state that is changed step by step, and what is to be told of it.
 
-    The first change makes the copy; further ones go into it, as long as nobody else holds it.
+    The first change makes the copy; further ones go into it, as long as nobody else holds it. A
+    checkpoint holds it from the moment on when the next one is written, or `settle` is called: so
+    what follows at once from what it tells is part of it.
     """
 
     def __init__(self, plan: Plan, state: State, now: float) -> None:
@@ -21,7 +23,14 @@ class Turn:
         self.before = state
         self.state = state
         self.now = now
+        self.root = plan.root(state.target)
         self._own = False
+        # Copies of the state's tables that nobody else holds, if they are such.
+        self._active: dict[str, ActiveStep] | None = None
+        self._frames: dict[str, Frame] | None = None
+        self._marked = False
+        self.fresh: Frame | None = None
+        """A frame that nobody else holds yet."""
         self.commands: list[Command] = []
         self.marks: list[Mark] = []
         self.notes: list[Note] = []
@@ -30,27 +39,33 @@ class Turn:
         """Close the turn: a run in which nothing can proceed without a person is blocked."""
         state = self.state
         if state.status is RunStatus.RUNNING:
-            phases = {active.phase for active in state.active.values()}
-            if "human" in phases and "running" not in phases and "retry" not in phases:
-                self.change(status=RunStatus.BLOCKED)
+            human = False
+            for active in state.active.values():
+                if active.phase == "running" or active.phase == "retry":
+                    break
+                human = human or active.phase == "human"
+            else:
+                if human:
+                    self.change(status=RunStatus.BLOCKED)
         # The last checkpoint of a decision is what a process that takes over starts from, so it
         # holds the state with everything that the decision began.
         assert self.marks, "every event leaves a checkpoint"
-        if self.marks[-1].state is not self.state:
-            self.marks[-1] = evolve(self.marks[-1], state=self.state)
-        return Decision(
-            state=self.held_state(),
-            commands=self._standing(),
-            marks=tuple(self.marks),
-            notes=tuple(self.notes),
-        )
+        state = self.state
+        marks = self.marks
+        if marks[-1].state is not state:
+            marks[-1] = marks[-1]._replace(state=state)
+        if len(marks) > 1:
+            # At that moment a step may have ended of which nothing has followed yet.
+            for index, mark in enumerate(marks[:-1]):
+                marks[index] = mark._replace(metadata={**mark.metadata, MIDWAY: True})
+        commands = self.commands
+        standing = tuple(commands) if len(commands) < 2 else self._standing()
+        return Decision(state, standing, tuple(marks), tuple(self.notes))
 
     def _standing(self) -> tuple[Command, ...]:
         """Return the commands whose steps are still there: one that began may have been dropped in
         the same turn.
         """
-        if len(self.commands) < 2:
-            return tuple(self.commands)
         active = self.state.active
         return tuple(command for command in self.commands if command.path in active)
 
@@ -63,18 +78,20 @@ class Turn:
             self.state = evolve(self.state, **fields)
             self._own = True
 
-    def held_state(self) -> State:
-        """Return the state for somebody to keep."""
-        self._own = False
-        return self.state
+    def settle(self) -> None:
+        """Let the last checkpoint hold the state as it is now."""
+        if self._marked:
+            self._own = self._marked = False
+            self._active = self._frames = self.fresh = None
 
     def workflow(self, key: str) -> WorkflowPlan:
         """Return a workflow by its key; "" is the root."""
-        return self.plan.workflows[key] if key else self.plan.root(self.state.target)
+        return self.plan.workflows[key] if key else self.root
 
     def workflow_of(self, frame_path: str) -> WorkflowPlan:
         """Return the workflow of an open frame."""
-        return self.workflow(self.state.frames[frame_path].workflow)
+        key = self.state.frames[frame_path].workflow
+        return self.plan.workflows[key] if key else self.root
 
     def step_of(self, active: ActiveStep, step_id: str) -> StepPlan:
         """Return a step of an active step's workflow."""
@@ -87,54 +104,44 @@ class Turn:
             raise EventRefused(f"step {path} is not in phase {phase}")
         return active
 
-    def run_command(self, path: str, active: ActiveStep) -> RunStep:
-        """Return the command that executes a step's code."""
+    def run_command(self, path: str, active: ActiveStep, step: StepPlan) -> RunStep:
+        """Return the command that executes a step's code. step: whose code it is."""
+        text = active.text
+        if step.kind != "agent":
+            return RunStep(path, step, text, active.attempt, active.iteration)
         frame = self.state.frames[active.frame]
-        workflow = self.workflow(frame.workflow)
-        step = workflow.step(active.executes)
-        text, said = active.text, frame.said
+        said = frame.said
         if step.id == SELECTOR:
+            workflow = self.workflow(frame.workflow)
             names = [participant.id for participant in workflow.steps if participant.enabled]
             text, said = selector_text(names, said, frame.handed), ()
-        elif step.kind != "agent":
-            said = ()
         elif said and said[-1].text == text:
             said = said[:-1]
-        return RunStep(
-            path=path,
-            step=step,
-            text=text,
-            attempt=active.attempt,
-            iteration=active.iteration,
-            said=said,
-        )
+        return RunStep(path, step, text, active.attempt, active.iteration, said)
 
     def put_frame(self, path: str, frame: Frame) -> None:
         """Open or change a frame."""
-        if self.state.frames.get(path) is not frame:
-            self.change(frames={**self.state.frames, path: frame})
+        frames = self.state.frames
+        if frames.get(path) is not frame:
+            if frames is self._frames:
+                self._frames[path] = frame
+            else:
+                self._own_frames()[path] = frame
 
     def drop_frame(self, path: str) -> None:
         """Close a frame and every frame inside it."""
         inner = f"{path}/"
-        frames = {
-            key: frame
-            for key, frame in self.state.frames.items()
-            if key != path and not key.startswith(inner)
-        }
-        self.change(frames=frames)
+        frames = self._own_frames()
+        for key in [key for key in frames if key == path or key.startswith(inner)]:
+            del frames[key]
 
     def drop_inside(self, path: str) -> None:
         """End a step, and every step and frame inside it."""
         inner = f"{path}/"
         self.drop_frame(path)
-        self.change(
-            active={
-                key: active
-                for key, active in self.state.active.items()
-                if key != path and not key.startswith(inner)
-            }
-        )
+        active = self.own_active()
+        for key in [key for key in active if key == path or key.startswith(inner)]:
+            del active[key]
 
     def others(self, frame_path: str) -> Mapping[str, ActiveStep]:
         """Return the steps of a frame that are under way, by path."""
@@ -145,13 +152,25 @@ class Turn:
 
     def put_active(self, path: str, active: ActiveStep) -> None:
         """Begin or change an active step."""
-        self.change(active={**self.state.active, path: active})
+        self.own_active()[path] = active
 
-    def drop_active(self, path: str) -> None:
-        """End an active step."""
-        rest = dict(self.state.active)
-        rest.pop(path, None)
-        self.change(active=rest)
+    def own_active(self) -> dict[str, ActiveStep]:
+        """Return the table of active steps, to be changed."""
+        if self._active is None or self.state.active is not self._active:
+            self._own_tables()
+            assert self._active is not None
+        return self._active
+
+    def _own_frames(self) -> dict[str, Frame]:
+        if self._frames is None or self.state.frames is not self._frames:
+            self._own_tables()
+            assert self._frames is not None
+        return self._frames
+
+    def _own_tables(self) -> None:
+        """Copy both: whoever changes one will change the other."""
+        self._active, self._frames = dict(self.state.active), dict(self.state.frames)
+        self.change(active=self._active, frames=self._frames)
 
     def note(self, kind: str, path: str = "", /, **fields: object) -> None:
         """Tell a trace event. path: of the step that it is about."""
@@ -182,17 +201,23 @@ class Turn:
         path: str | None = None,
         metadata: Mapping[str, object] | None = None,
     ) -> None:
-        """Write a checkpoint of the present state."""
-        node = step is not None and workflow.kind == "graph"
+        """Write a checkpoint; see Turn for the state that it holds."""
+        if self._marked:
+            self.settle()
+        if not self._own:
+            self.change()
+        self._marked = True
+        step_id = None if step is None else step.step_id
+        node = workflow.kind == "graph"
         self.marks.append(
             Mark(
-                type=kind,
-                state=self.held_state(),
-                workflow_name=None if workflow.implicit else workflow.name,
-                step_id=step.step_id if step and not node else None,
-                node_id=step.step_id if step and node else None,
-                iteration=step.iteration if step else 1,
-                path=path,
-                metadata=metadata or {},
+                kind,
+                self.state,
+                None if workflow.implicit else workflow.name,
+                None if node else step_id,
+                step_id if node else None,
+                1 if step is None else step.iteration,
+                path,
+                metadata or {},
             )
         )

@@ -1,5 +1,6 @@
 """The audit trail: list it, verify it, and record acts that change no run."""
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from kneo_grpc.domain.audit_chain import (
     missing,
 )
 from kneo_grpc.domain.change import AuditRecord
-from kneo_grpc.domain.errors import FieldsInvalid
+from kneo_grpc.domain.errors import PageTokenInvalid
 from kneo_grpc.domain.ids import AuditId, RunId
 from kneo_grpc.platform.spec_sources import SpecSource
 from kneo_grpc.ports.audit import AuditFilter, AuditTrail
@@ -26,12 +27,22 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+class VerificationPhase(enum.StrEnum):
+    """chain: the seals by number. records: then the records by time, whether each one has a seal or
+    waits for it.
+    """
+
+    CHAIN = "chain"
+    RECORDS = "records"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What one part of a verification found. checked: seals and records looked at; pruned: seals
+    """What one part of a verification found. checked: seals, or records, looked at; pruned: seals
     whose record retention removed. next_page: where the next part begins; "" at the end.
     """
 
+    phase: VerificationPhase
     checked: int
     pruned: int
     breaks: tuple[Break, ...]
@@ -85,7 +96,7 @@ class Audit:
     async def verify(self, page: str, limit: int) -> Verification:
         """Check a part of the trail: first the chain by number, then that no record is without a
         place in it. page: "" for the beginning, else next_page of the part before. Raises
-        FieldsInvalid on another page.
+        PageTokenInvalid on another page.
         """
         after_number, after_record = _read_page(page)
         end = await self._trail.chain_end()
@@ -107,6 +118,7 @@ class Audit:
         if not more and not found and last == end.number and seals:
             found += _end_break(seals[-1], end)
         return Verification(
+            phase=VerificationPhase.CHAIN,
             checked=len(seals),
             pruned=sum(seal.pruned for seal in seals),
             breaks=tuple(found),
@@ -128,7 +140,12 @@ class Audit:
             micros = (records[-1].created_at - _EPOCH) // _MICROSECOND
             next_page = f"t{micros}.{records[-1].id}"
         return Verification(
-            checked=len(records), pruned=0, breaks=tuple(found), end=end, next_page=next_page
+            phase=VerificationPhase.RECORDS,
+            checked=len(records),
+            pruned=0,
+            breaks=tuple(found),
+            end=end,
+            next_page=next_page,
         )
 
 
@@ -153,8 +170,9 @@ def _read_page(page: str) -> tuple[int, tuple[datetime, str] | None]:
     kind, rest = page[0], page[1:]
     micros, _, record_id = rest.partition(".")
     digits = rest if kind == "n" else micros
-    if kind in "nt" and digits.isascii() and digits.isdigit() and len(digits) < 18:
+    known = kind in "nt" and len(rest) < 256 and rest.isprintable()
+    if known and digits.isascii() and digits.isdigit() and len(digits) < 18:
         if kind == "n":
             return int(digits), None
         return 0, (_EPOCH + timedelta(microseconds=int(digits)), record_id)
-    raise FieldsInvalid([("page_token", "is not one that this call gave")])
+    raise PageTokenInvalid([("page_token", "is not one that this call gave")])

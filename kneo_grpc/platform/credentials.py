@@ -2,35 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
-from kneo_grpc.domain.change import Act, AuditRecord
-from kneo_grpc.domain.ids import AuditId
 from kneo_grpc.domain.principal import Principal
+from kneo_grpc.platform.audit import Audit
 from kneo_grpc.platform.spec_sources import SpecSources
-from kneo_grpc.ports.clock import Clock, IdSource
-from kneo_grpc.ports.store import Store
-from kneo_grpc.spec.secret_names import PROVIDER_VARIABLES, extra_variable, provider_variable
-
-SERVICE_KEYS = ("KNEO_SERV_API_KEY", "KNEO_SERV_API_KEYS", "KNEO_SERV_ADMIN_API_KEY")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credential:
-    """A secret by reference. name: kind and name; env_var: the variable that holds it."""
-
-    name: str
-    env_var: str
-    present: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inventory:
-    """Secrets by the names under which they were asked for."""
-
-    providers: Mapping[str, Credential]
-    extra: Mapping[str, Credential]
-    service: Mapping[str, Credential]
+from kneo_grpc.spec.credentials import Credential, Inventory, take_inventory
+from kneo_grpc.spec.secret_names import PROVIDER_VARIABLES
 
 
 class Credentials:
@@ -39,17 +16,13 @@ class Credentials:
     def __init__(
         self,
         *,
-        store: Store,
+        audit: Audit,
         sources: SpecSources,
         is_set: Callable[[str], bool],
-        clock: Clock,
-        ids: IdSource,
     ) -> None:
-        self._store = store
+        self._audit = audit
         self._sources = sources
         self._is_set = is_set
-        self._clock = clock
-        self._ids = ids
 
     async def inventory(
         self,
@@ -65,45 +38,26 @@ class Credentials:
         variables hold them. Raises ProjectConfigInvalid.
         """
         project = await asyncio.to_thread(self._sources.project)
-        named = project.config.secrets if project else None
-        variables = named.provider_env if named else {}
-        others = named.extra_env if named else {}
-        found = Inventory(
-            providers={
-                name: self._credential("provider", name, provider_variable(name, variables))
-                for name in providers or tuple(PROVIDER_VARIABLES)
-            },
-            extra={
-                name: self._credential("extra", name, extra_variable(name, others))
-                for name in extras
-            },
-            service={
-                name: self._credential("service", name, name)
-                for name in (SERVICE_KEYS if with_service_keys else ())
-            },
+        found = take_inventory(
+            project.config.secrets if project else None,
+            self._is_set,
+            providers=providers or tuple(PROVIDER_VARIABLES),
+            extras=extras,
+            with_service_keys=with_service_keys,
         )
-        record = AuditRecord(
-            id=AuditId(self._ids.new("audit")),
-            event_type="credential.inventory_accessed",
-            actor=caller.name,
-            metadata={
-                "providers_requested": list(providers),
-                "extras_requested": list(extras),
-                "include_service_references": with_service_keys,
-                "provider_count": len(found.providers),
-                "extra_count": len(found.extra),
-                "service_reference_count": len(found.service),
-                "providers_present": _present(found.providers),
-                "extras_present": _present(found.extra),
-                "service_references_present": _present(found.service),
-            },
-            created_at=self._clock.now(),
-        )
-        await self._store.act(Act(audit=(record,)))
+        facts = {
+            "providers_requested": list(providers),
+            "extras_requested": list(extras),
+            "include_service_references": with_service_keys,
+            "provider_count": len(found.providers),
+            "extra_count": len(found.extra),
+            "service_reference_count": len(found.service),
+            "providers_present": _present(found.providers),
+            "extras_present": _present(found.extra),
+            "service_references_present": _present(found.service),
+        }
+        await self._audit.record(caller.name, "credential.inventory_accessed", facts)
         return found
-
-    def _credential(self, kind: str, name: str, variable: str) -> Credential:
-        return Credential(name=f"{kind}:{name}", env_var=variable, present=self._is_set(variable))
 
 
 def _present(found: Mapping[str, Credential]) -> list[str]:

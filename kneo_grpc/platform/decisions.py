@@ -13,6 +13,7 @@ from kneo_grpc.domain.ids import (
     ContinuationId,
     EventId,
     HumanRequestId,
+    RunId,
     StepPath,
 )
 from kneo_grpc.domain.plan import Plan, WorkflowPlan
@@ -24,6 +25,7 @@ from kneo_grpc.domain.run import (
     RunStatus,
     TraceEvent,
 )
+from kneo_grpc.domain.spans import parent_path, span_id
 from kneo_grpc.engine.messages import AskHuman, Decision, Mark
 from kneo_grpc.engine.state import State, initial, read_state, write_state
 from kneo_grpc.ports.clock import Clock, IdSource
@@ -93,15 +95,7 @@ class ChangeWriter:
         return Change(
             run=after,
             expect=expect,
-            events=tuple(
-                TraceEvent(
-                    id=EventId(self.ids.new("evt")),
-                    type=note.type,
-                    timestamp=now,
-                    data={key: value for key, value in note.fields.items() if value is not None},
-                )
-                for note in decision.notes
-            ),
+            events=tuple(self._events(run.id, plan, decision, now)),
             base_state=base,
             checkpoints=tuple(self._checkpoints(decision.marks, before, base, asked, now)),
             open_tasks=tuple(tasks),
@@ -109,6 +103,21 @@ class ChangeWriter:
             clear_jobs=frozenset(JobKind) if ended else frozenset({JobKind.RUN} if idle else ()),
             jobs=tuple(jobs),
         )
+
+    def _events(
+        self, run_id: RunId, plan: Plan, decision: Decision, now: datetime
+    ) -> Iterator[TraceEvent]:
+        """Yield the trace events with their spans. An agent that is executed alone is the run."""
+        alone = plan.root(decision.state.target).implicit
+        for note in decision.notes:
+            data = {key: value for key, value in note.fields.items() if value is not None}
+            path = "" if alone else note.path
+            data["span_id"] = span_id(run_id, path)
+            if path:
+                data["parent_span_id"] = span_id(run_id, parent_path(path))
+            yield TraceEvent(
+                id=EventId(self.ids.new("evt")), type=note.type, timestamp=now, data=data
+            )
 
     def _tasks(self, run: Run, plan: Plan, decision: Decision, now: datetime) -> list[HumanTask]:
         tasks = []
@@ -172,8 +181,9 @@ class ChangeWriter:
         now: datetime,
     ) -> Checkpoint:
         metadata = dict(mark.metadata)
-        if mark.type == "human_pause":
-            task = asked[StepPath(mark.path or "")]
+        task = asked.get(StepPath(mark.path or "")) if mark.type == "human_pause" else None
+        # Nobody is asked where what else came in the same commit ended the branch again.
+        if task is not None:
             metadata |= {"continuation_id": task.id, "request": request_data(task.request)}
         return Checkpoint(
             id=CheckpointId(self.ids.new("ckpt")),

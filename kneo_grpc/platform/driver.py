@@ -11,7 +11,7 @@ from typing import Any
 from kneo_grpc.domain.change import Change, ExpectAttempt, Outcome
 from kneo_grpc.domain.data import evolve
 from kneo_grpc.domain.errors import LeaseLost, StoreUnavailable
-from kneo_grpc.domain.run import PendingRequest, Run, RunStatus
+from kneo_grpc.domain.run import PendingRequest, Run, RunStatus, TokenUsage, read_usage
 from kneo_grpc.engine.machine import decide
 from kneo_grpc.engine.messages import (
     AskHuman,
@@ -197,6 +197,9 @@ class Driver:
                 facts = event.metadata
             elif isinstance(event, HumanAnswered):
                 facts = {"resumed_from_continuation_id": event.continuation_id}
+        usage = _usage(leg.run, events)
+        if usage is not None:
+            facts = {**facts, "usage": usage.facts()}
         return self._writer.write(
             run=leg.run,
             plan=leg.plan,
@@ -264,6 +267,21 @@ class Driver:
                 uncertain = True
                 logger.warning("store unavailable, commit waits", extra={"run_id": change.run_id})
                 await self._clock.sleep(self._settings.store_retry)
+
+
+def _usage(run: Run, events: Sequence[Event]) -> TokenUsage | None:
+    """Return the tokens of a run's models with those of steps that completed now; None where these
+    tell none.
+    """
+    told = [
+        read_usage(event.metadata.get("usage"))
+        for event in events
+        if isinstance(event, StepCompleted)
+    ]
+    counted = [usage for usage in told if usage is not None]
+    if not counted:
+        return None
+    return sum(counted, read_usage(run.result.get("usage")) or TokenUsage())
 
 
 def performable(commands: tuple[Command, ...]) -> tuple[Command, ...]:

@@ -33,11 +33,13 @@ TRIES = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a run ends. event_type: of the audit record; actor: None for the service itself.
+    """How a run ends. event_type: of the audit record; actor: None for the service itself;
+    status_fact: under which name the record tells what the run was before.
 
     dead: keep the run among the dead letters, for a person to put back.
     tasks: what becomes of its waiting human tasks. settle: the task because of which it ends; where
-    that is settled otherwise meanwhile the run is left alone.
+    that is settled otherwise meanwhile the run is left alone. attempt: of the run as it shall be
+    ended; one that has moved on is left alone.
     key: of the call, whose answer is stored with the ending.
     """
 
@@ -48,8 +50,10 @@ class Ending:
     actor: str | None = None
     continuation_id: ContinuationId | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    status_fact: str = "status_before"
     tasks: HumanTaskStatus = HumanTaskStatus.CANCELLED
     settle: TaskSettlement | None = None
+    attempt: int | None = None
     dead: bool = False
     key: IdempotencyRecord | None = None
 
@@ -65,13 +69,13 @@ class Endings:
 
     async def end(self, run_id: RunId, ending: Ending) -> tuple[Run, bool]:
         """End a run; return it and whether it was this call that ended it: another may have ended
-        it, have used the key, or have settled the task. Raises NotFound.
+        it, have used the key, have settled the task or taken the run over. Raises NotFound.
         """
         for _ in range(TRIES):
             run = await self._store.load_run(run_id)
             if run is None:
                 raise NotFound(f"there is no run {run_id[:80]}")
-            if run.status in TERMINAL:
+            if run.status in TERMINAL or ending.attempt not in (None, run.attempt):
                 return run, False
             ended, kind = await self._try(run, ending)
             if kind in (OutcomeKind.EXISTS, OutcomeKind.TASK_SETTLED):
@@ -102,7 +106,7 @@ class Endings:
             run_id=run.id,
             continuation_id=ending.continuation_id,
             actor=ending.actor,
-            metadata={**ending.facts, "status_before": run.status.value},
+            metadata={**ending.facts, ending.status_fact: run.status.value},
             created_at=self._writer.clock.now(),
         )
         dead = (Job(kind=JobKind.DEAD),) if ending.dead else ()

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-from kneo_grpc.domain.change import AuditRecord, Change, ExpectStatus, JobKind
+from kneo_grpc.domain.change import AuditRecord, Change, ExpectStatus, Job, JobKind
 from kneo_grpc.domain.errors import RunStateConflict
 from kneo_grpc.domain.ids import AuditId, RunId
 from kneo_grpc.domain.plan import Plan
 from kneo_grpc.domain.principal import Principal
-from kneo_grpc.domain.run import Run, RunStatus
+from kneo_grpc.domain.run import TERMINAL, Run, RunStatus
 from kneo_grpc.engine.machine import decide
 from kneo_grpc.engine.messages import Continued
 from kneo_grpc.engine.messages import Decision as EngineDecision
@@ -126,9 +126,12 @@ class Recovery:
             raise RunStateConflict(
                 "the run holds no step to go on with", run_id=run_id, status=run.status.value
             )
-        decision = decide(plan, state, Continued(), self._writer.clock.now().timestamp())
+        now = self._writer.clock.now()
+        decision = decide(plan, state, Continued(), now.timestamp())
+        # Its deadline ended with the run; one that has passed meanwhile holds no more.
+        deadline = run.deadline_at if run.deadline_at is None or run.deadline_at > now else None
         change = self._writer.write(
-            run=replace(run, attempt=run.attempt + 1),
+            run=replace(run, attempt=run.attempt + 1, deadline_at=deadline),
             plan=plan,
             before=state,
             decision=decision,
@@ -139,10 +142,14 @@ class Recovery:
             id=AuditId(self._writer.ids.new("audit")),
             event_type="run.continued",
             run_id=run_id,
+            continuation_id=change.open_tasks[0].id if change.open_tasks else None,
             actor=actor,
             metadata={"status": change.run.status.value},
-            created_at=self._writer.clock.now(),
+            created_at=now,
         )
+        if deadline is not None and change.run.status not in TERMINAL:
+            timer = Job(kind=JobKind.DEADLINE, due_in=deadline - now)
+            change = replace(change, jobs=(*change.jobs, timer))
         kinds = change.clear_jobs | {JobKind.DEAD}
         return replace(change, clear_jobs=kinds, audit=(record,)), decision, plan
 

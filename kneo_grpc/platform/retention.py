@@ -52,6 +52,11 @@ class Retention:
         self._settings = settings
         self._untold: list[tuple[str | None, dict[str, int]]] = []
 
+    @property
+    def keeps_all(self) -> bool:
+        """Whether no age is set, so that nothing is ever removed."""
+        return not self._settings.ages
+
     async def run_once(self, caller: Principal | None = None) -> RetentionReport:
         """Remove everything that is too old now, batch by batch, and leave an audit record of it,
         also where it fails midway. While the store takes no record it is kept for the next time.

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kneo_grpc.domain.ids import RunId
+from kneo_grpc.domain.principal import Principal
 from kneo_grpc.domain.run import ACTIVE, Run
+from kneo_grpc.platform.audit import Audit
 from kneo_grpc.platform.decisions import state_after
 from kneo_grpc.platform.runs import Runs
 from kneo_grpc.platform.specs import Specs
@@ -32,10 +34,11 @@ class RunGraph:
 class RunViews:
     """Shows runs. Every method raises NotFound for a run that does not exist."""
 
-    def __init__(self, store: Store, runs: Runs, specs: Specs) -> None:
+    def __init__(self, store: Store, runs: Runs, specs: Specs, audit: Audit) -> None:
         self._store = store
         self._runs = runs
         self._specs = specs
+        self._audit = audit
 
     async def graph(self, run_id: RunId) -> RunGraph:
         """Return a run's graph."""
@@ -53,8 +56,11 @@ class RunViews:
             visited=run.visited_nodes or run.visited_steps,
         )
 
-    async def policy_report(self, run_id: RunId) -> dict[str, Any]:
+    async def policy_report(self, caller: Principal, run_id: RunId) -> dict[str, Any]:
         """Return the report on what a run executes, in the shape of a spec's report."""
         run = await self._runs.get(run_id)
         plan = await self._specs.plan(run.plan_digest)
-        return await asyncio.to_thread(plan_report, plan)
+        report = await asyncio.to_thread(plan_report, plan)
+        facts = {"valid": report["valid"], "source": "run"}
+        await self._audit.record(caller.name, "spec.policy_reported", facts, run_id=run_id)
+        return report

@@ -100,7 +100,7 @@ class Runs:
         if here:
             self._launches.check_capacity()
         else:
-            await self._check_depth()
+            await self.check_depth()
         run = self._new_run(command, request, compiled)
         if here:
             plan = compiled.plan
@@ -159,10 +159,10 @@ class Runs:
             change,
             plan=StoredPlan(digest=compiled.digest, content=compiled.content),
             jobs=jobs,
-            audit=(self._record(caller, command, change.run.id),),
+            audit=(self._record(caller, command, change),),
         )
 
-    async def _check_depth(self) -> None:
+    async def check_depth(self) -> None:
         """Raises QueueFull when as many runs wait as may."""
         limit = self._queue_depth_max
         if limit == 0:
@@ -217,11 +217,13 @@ class Runs:
             await self._audit.record(caller.name, ending.event_type, facts, run_id=run_id)
         return CallResult(run=run)
 
-    def _record(self, caller: Principal, command: CreateRun, run_id: RunId) -> AuditRecord:
+    def _record(self, caller: Principal, command: CreateRun, change: Change) -> AuditRecord:
+        asked = change.open_tasks
         return AuditRecord(
             id=AuditId(self._ids.new("audit")),
             event_type="spec.run" if command.scope == "specs:run" else "run.created",
-            run_id=run_id,
+            run_id=change.run.id,
+            continuation_id=asked[0].id if asked else None,
             actor=caller.name,
             metadata={
                 "async_mode": command.queued,
@@ -229,6 +231,8 @@ class Runs:
                 "spec_path": command.source.spec_path,
                 "inline_spec": command.source.spec is not None,
                 "environment": command.source.environment,
+                "metadata": dict(command.metadata),
+                "status": change.run.status.value,
             },
             created_at=self._clock.now(),
         )

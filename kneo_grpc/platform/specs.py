@@ -1,6 +1,7 @@
 """Specs: find, check and compile them; equal requests share one compiled plan."""
 
 import asyncio
+import json
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,8 @@ from typing import Any
 from kneo_grpc.domain.diagnostic import Diagnostic, Severity
 from kneo_grpc.domain.errors import EnvironmentPolicyBlocked, NotFound, SpecInvalid
 from kneo_grpc.domain.ids import PlanDigest
-from kneo_grpc.domain.plan import Plan, ToolPlan, decode_plan, encode_plan
+from kneo_grpc.domain.plan import Plan, ToolPlan
+from kneo_grpc.domain.plan_codec import decode_plan, encode_plan
 from kneo_grpc.platform.skill_texts import SkillTexts, sources_of, with_texts
 from kneo_grpc.platform.spec_sources import Material, SpecSource, SpecSources
 from kneo_grpc.platform.standing_policies import Standing, StandingPolicies
@@ -102,16 +104,24 @@ class Specs:
         """
         material = self._sources.gather_known(source) or await self._gather(source)
         standing = (await self._standing.known()).get(material.environment)
-        key = material.key if standing is None else f"{material.key} {standing.key}"
+        key = material.key
+        if standing is not None:
+            # Who is refused is told the environment, which the material may not depend on.
+            key = json.dumps([key, material.environment, standing.key])
         known = self._compiled.get(key)
         if known is not None and (
             not known.skills or await asyncio.to_thread(self._skills_are_those_of, known)
         ):
-            self._compiled.move_to_end(key)
-            return known
+            return self._kept(key, known)
         policy = combined(material.policy, standing.policy if standing else None)
-        compiled = await asyncio.to_thread(self._compile, material, policy)
+        return self._kept(key, await asyncio.to_thread(self._compile, material, policy))
+
+    def _kept(self, key: str, compiled: CompiledSpec) -> CompiledSpec:
+        """Remember a compiled spec as the last one that was used; it may have been forgotten while
+        its skills were looked at.
+        """
         self._compiled[key] = compiled
+        self._compiled.move_to_end(key)
         while len(self._compiled) > self._plans_max:
             self._compiled.popitem(last=False)
         return compiled

@@ -116,7 +116,7 @@ class StepExecutor:
             )
             for number, wanted in enumerate(reply.tool_calls)
         )
-        return agents.ModelReplied(text=reply.text, tool_calls=calls)
+        return agents.ModelReplied(text=reply.text, tool_calls=calls, usage=reply.usage)
 
     async def _use_tool(
         self,
@@ -176,10 +176,14 @@ class _Call:
 
     def context(self, index: int) -> CallContext:
         """index: 0-based number of the call within the step. The path holds the iteration."""
+        path, executed = self.command.path, self.command.step.id
+        # What works in the place of the path's step does something else than that step.
+        own = path.rpartition("/")[2] == f"{executed}#{self.command.iteration}"
+        work = path if own else f"{path}#{executed}"
         return CallContext(
             run_id=self._run_id,
-            step_path=self.command.path,
-            idempotency_key=f"{self._run_id}/{self.command.path}/{index}",
+            step_path=path,
+            idempotency_key=f"{self._run_id}/{work}/{index}",
             attempt=self._attempt,
         )
 

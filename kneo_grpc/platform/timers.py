@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 
 from kneo_grpc.domain.change import TIMED, AuditRecord, ExpectStatus, JobKind, TaskSettlement
 from kneo_grpc.domain.data import to_data
-from kneo_grpc.domain.errors import KneoError, NotFound, StoreUnavailable
+from kneo_grpc.domain.errors import (
+    KneoError,
+    NotFound,
+    ResourceLocked,
+    RunStateConflict,
+    StoreUnavailable,
+)
 from kneo_grpc.domain.human import (
     Decision,
     HumanDecision,
@@ -21,9 +27,10 @@ from kneo_grpc.platform.decisions import request_data
 from kneo_grpc.platform.endings import Ending, Endings
 from kneo_grpc.platform.human_tasks import HumanTasks
 from kneo_grpc.platform.legs import Legs
+from kneo_grpc.ports.audit import AuditFilter, AuditTrail
 from kneo_grpc.ports.clock import Clock, IdSource
 from kneo_grpc.ports.queue import DueJob, Queue
-from kneo_grpc.ports.store import Store
+from kneo_grpc.ports.store import PageRequest, Store
 
 logger = logging.getLogger("kneo_grpc.timers")
 
@@ -32,8 +39,11 @@ BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class TimerReport:
-    """What one look did: runs timed out; human tasks expired, continued and escalated."""
+    """What one look did. claimed: jobs looked at, some of which had nothing left to do; runs timed
+    out; human tasks expired, continued and escalated.
+    """
 
+    claimed: int = 0
     timed_out: int = 0
     expired: int = 0
     continued: int = 0
@@ -48,6 +58,7 @@ class Timers:
         *,
         store: Store,
         queue: Queue,
+        trail: AuditTrail,
         human_tasks: HumanTasks,
         endings: Endings,
         legs: Legs,
@@ -56,6 +67,7 @@ class Timers:
     ) -> None:
         self._store = store
         self._queue = queue
+        self._trail = trail
         self._human_tasks = human_tasks
         self._endings = endings
         self._legs = legs
@@ -68,6 +80,7 @@ class Timers:
         jobs = await self._queue.claim_due(lease.owner, lease.lease_for, limit=BATCH, kinds=kinds)
         outcomes = await asyncio.gather(*(self._perform(job) for job in jobs))
         return TimerReport(
+            claimed=len(jobs),
             timed_out=outcomes.count("timed_out"),
             expired=outcomes.count("expired"),
             continued=outcomes.count("continued"),
@@ -79,9 +92,10 @@ class Timers:
         total = TimerReport()
         while True:
             report = await self.run_once(kinds)
-            if report == TimerReport():
+            if report.claimed == 0:
                 return total
             total = TimerReport(
+                claimed=total.claimed + report.claimed,
                 timed_out=total.timed_out + report.timed_out,
                 expired=total.expired + report.expired,
                 continued=total.continued + report.continued,
@@ -125,6 +139,7 @@ class Timers:
                 "deadline_at": deadline,
                 "timed_out_at": self._clock.now().timestamp(),
             },
+            status_fact="status_at_timeout",
         )
         _, ended = await self._endings.end(job.run_id, ending)
         return "timed_out" if ended else "gone"
@@ -169,10 +184,37 @@ class Timers:
                 "original_assignee": task.request.assignee,
             },
         )
-        settled = await self._human_tasks.decide_for(
-            task, answer, event_type="human.continued", facts=self._facts(task)
-        )
+        try:
+            settled = await self._human_tasks.decide_for(
+                task, answer, event_type="human.continued", facts=self._facts(task)
+            )
+        except (StoreUnavailable, NotFound, ResourceLocked, RunStateConflict):
+            raise
+        except Exception as error:
+            await self._note_failure(task, error)
+            raise
         return "continued" if settled else await self._left_over(task)
+
+    async def _note_failure(self, task: HumanTask, error: Exception) -> None:
+        """Write once for a task that its run could not go on; the job is tried again."""
+        event_type = "human.continue_failed"
+        where = AuditFilter(event_type=event_type, continuation_id=task.id)
+        page = PageRequest(limit=1, sort_by="created_at")
+        if (await self._trail.list_audit(where, page)).items:
+            return
+        record = AuditRecord(
+            id=AuditId(self._ids.new("audit")),
+            event_type=event_type,
+            run_id=task.run_id,
+            continuation_id=task.id,
+            metadata={
+                **self._facts(task),
+                "error_type": type(error).__name__,
+                "error_message": str(error),
+            },
+            created_at=self._clock.now(),
+        )
+        await self._trail.append_audit((record,))
 
     async def _escalate(self, run: Run, task: HumanTask) -> str:
         """Mark the task; it goes on waiting, and no deadline comes again."""

@@ -185,8 +185,7 @@ class Worker:
         run = claim.run
         try:
             if 0 < self._settings.claims_max < claim.claims:
-                await self._dead_letter(run, claim.claims - 1)
-                return "dead"
+                return await self._dead_letter(run, claim.claims - 1)
             plan = await self._specs.plan(run.plan_digest)
             missing = self._specs.missing_code(plan)
             if missing:
@@ -263,22 +262,26 @@ class Worker:
                     extra={"run_id": run.id, "missing": "; ".join(missing.values())},
                 )
             return "postponed"
-        del self._refused[run.id]
+        self._refused.pop(run.id, None)
         what = "; ".join(missing.values())
-        logger.error(
-            "run dead-lettered: no worker has its code", extra={"run_id": run.id, "missing": what}
-        )
         ending = Ending(
             status=RunStatus.FAILED,
             error_type="code_missing",
             message=f"no worker has the run's code: {what}",
             event_type="run.dead_lettered",
             dead=True,
+            attempt=run.attempt,
         )
-        await self._endings.end(run.id, ending)
+        _, ended = await self._endings.end(run.id, ending)
+        if not ended:
+            return "lost"
+        logger.error(
+            "run dead-lettered: no worker has its code", extra={"run_id": run.id, "missing": what}
+        )
         return "dead"
 
-    async def _dead_letter(self, run: Run, attempts: int) -> None:
+    async def _dead_letter(self, run: Run, attempts: int) -> str:
+        """End a run that takes its workers down, unless somebody else has it meanwhile."""
         ending = Ending(
             status=RunStatus.FAILED,
             error_type="dead_letter",
@@ -286,6 +289,10 @@ class Worker:
             event_type="run.dead_lettered",
             facts={"attempts": attempts, "limit": self._settings.claims_max},
             dead=True,
+            attempt=run.attempt,
         )
-        await self._endings.end(run.id, ending)
+        _, ended = await self._endings.end(run.id, ending)
+        if not ended:
+            return "lost"
         logger.error("run dead-lettered", extra={"run_id": run.id, "attempts": attempts})
+        return "dead"

@@ -17,7 +17,8 @@ class CallContext:
     """What a function or tool may ask about the call that it serves.
 
     idempotency_key: the same in every attempt of this call and in no other; hand it on to systems
-    that must not act twice. attempt: 1-based, counts the executions of this call.
+    that must not act twice. attempt: from 1 on, higher with each further execution of this call;
+    it may skip numbers, so it is no count.
     """
 
     run_id: str

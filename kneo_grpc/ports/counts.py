@@ -9,7 +9,7 @@ from kneo_grpc.domain.run import RunStatus
 
 @dataclass(slots=True)
 class RunCounts:
-    """Plain numbers that only grow. rejected: creates refused because the queue or the process is
+    """Plain numbers that only grow. rejected: calls refused because the queue or the process is
     full.
     """
 

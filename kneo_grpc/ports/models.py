@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kneo_grpc.domain.plan import ToolPlan
+from kneo_grpc.domain.run import TokenUsage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +38,11 @@ class ModelToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelReply:
-    """A completion."""
+    """A completion. usage: what it took, where the model tells."""
 
     text: str
     tool_calls: tuple[ModelToolCall, ...] = ()
+    usage: TokenUsage | None = None
 
 
 class Models(Protocol):

@@ -151,9 +151,16 @@ class Store(Protocol):
         """List a run's events by EVENT_SORT_KEYS."""
 
     async def list_checkpoints(
-        self, run_id: RunId, checkpoint_type: str | None, page: PageRequest
+        self,
+        run_id: RunId,
+        checkpoint_type: str | None,
+        page: PageRequest,
+        *,
+        states: bool = True,
     ) -> Page[Checkpoint]:
-        """List a run's checkpoints by CHECKPOINT_SORT_KEYS, each with its whole state."""
+        """List a run's checkpoints by CHECKPOINT_SORT_KEYS, each with its whole state; without
+        states these are left out, which is faster.
+        """
 
     async def load_human_task(self, continuation_id: ContinuationId) -> HumanTask | None:
         """Return a task in any status, or None."""

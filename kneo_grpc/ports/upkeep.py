@@ -30,9 +30,10 @@ class Upkeep(Protocol):
     async def prune(
         self, what: Kept, before: datetime, *, statuses: Set[RunStatus], limit: int
     ) -> int:
-        """Remove the oldest things of a kind from before an instant, at most `limit` of them (runs
-        count as one each), in one short transaction; return how many. statuses: of the runs
-        concerned, all of them terminal. A caller repeats it until it returns less than limit.
+        """Remove things of a kind from before an instant, at most `limit` of them (runs count as
+        one each), in one short transaction; return how many. Which of them go first is the
+        database's choice. statuses: of the runs concerned, all of them terminal. A caller repeats
+        it until it returns less than limit.
         """
 
     async def backup(self, destination: Path) -> int:

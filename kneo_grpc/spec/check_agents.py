@@ -8,7 +8,7 @@ from kneo_grpc.spec.document import Path
 from kneo_grpc.spec.findings import Findings, Near, shown
 from kneo_grpc.spec.model import Agent, RuntimePreferences, Spec
 from kneo_grpc.spec.names import Known, agents, steps, workflows
-from kneo_grpc.spec.permissions import permissions
+from kneo_grpc.spec.permissions import permissions, touches
 
 _AS_AGENT_EXCLUDES = (
     "model",
@@ -105,27 +105,12 @@ def _check_tools(path: Path, agent: Agent, tools: Mapping[str, object], findings
 
 def _check_permissions(path: Path, agent: Agent, findings: Findings) -> None:
     rights = permissions(agent)
-    here = (*path, "tools", "permissions")
-    if rights is None:
-        if agent.tools is not None and agent.tools.include:
-            findings.warning(
-                "W_TOOL_POLICY_UNRESTRICTED",
-                (*path, "tools"),
-                "the agent has tools without permissions",
-                "add tools.permissions or policies.tool",
-            )
-        return
-    if agent.tools is None or agent.tools.permissions is None:
-        here = (*path, "policies", "tool")
-    if rights.get("allow_network") and not rights.get("allowed_domains"):
-        text = "the tools may reach any host"
-        findings.warning("W_TOOL_NETWORK_UNRESTRICTED", here, text, "name allowed_domains")
-    if rights.get("allow_shell"):
-        findings.warning("W_TOOL_SHELL_ALLOWED", here, "the tools may run shell commands")
-    if rights.get("allow_filesystem_write"):
-        findings.warning("W_TOOL_FILESYSTEM_WRITE_ALLOWED", here, "the tools may write files")
-    if rights.get("allow_filesystem_read"):
-        findings.warning("W_TOOL_FILESYSTEM_READ_ALLOWED", here, "the tools may read files")
+    here: Path = (*path, "tools")
+    if rights is not None:
+        own = agent.tools is not None and agent.tools.permissions is not None
+        here = (*path, "tools", "permissions") if own else (*path, "policies", "tool")
+    for touch in touches(rights, tools=bool(agent.tools and agent.tools.include)):
+        findings.warning(touch.code, here, touch.text, touch.hint)
 
 
 def _check_skills(path: Path, agent: Agent, spec: Spec, findings: Findings) -> None:

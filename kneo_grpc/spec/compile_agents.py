@@ -44,7 +44,7 @@ def tool_plans(spec: Spec, known: Known) -> dict[str, ToolPlan]:
 
 def agent_plan(agent: Agent, spec: Spec) -> AgentPlan:
     """Compile an agent. Names stay names: the parts they stand for may be declared later."""
-    model, strategy = agent.model, agent.strategy
+    model, strategy, rights = agent.model, agent.strategy, permissions(agent)
     provider = model.provider if model else DEFAULT_PROVIDER
     settings: dict[str, Any] = {}
     if model is not None:
@@ -62,7 +62,8 @@ def agent_plan(agent: Agent, spec: Spec) -> AgentPlan:
         strategy=strategy.type if strategy else "simple",
         max_iterations=(strategy.max_iterations if strategy else None) or _MAX_ITERATIONS,
         tools=_allowed(agent),
-        tool_permissions=permissions(agent) or {},
+        tool_permissions=rights or {},
+        permits_nothing=rights == {},
         stop_on_tool_error=bool(strategy and strategy.stop_on_tool_error),
         parallel_tool_calls=not (strategy and strategy.parallel_tool_calls is False),
         runtime=_runtime(agent.runtime_preferences),

@@ -12,10 +12,10 @@ from pydantic_core import ErrorDetails
 from kneo_grpc.domain.diagnostic import Diagnostic, Severity
 from kneo_grpc.spec.codes import OLD_NAMES
 from kneo_grpc.spec.document import Document, Path, format_path
-from kneo_grpc.spec.findings import Findings, shown
+from kneo_grpc.spec.findings import Findings
 from kneo_grpc.spec.model import Agent, AnyWorkflow, Shape, Spec
 from kneo_grpc.spec.names import agents, steps
-from kneo_grpc.spec.permissions import permissions
+from kneo_grpc.spec.permissions import permissions, unrestricted
 
 
 class EnvironmentPolicy(Shape):
@@ -163,25 +163,13 @@ def _check_tools(
 ) -> None:
     rights = permissions(agent)
     here = (*path, "tools")
-    if rights is None:
-        if policy.require_tool_permissions:
-            text = f"{environment} demands `permissions` of every agent with tools"
-            findings.error("E_ENV_POLICY_TOOL_PERMISSIONS", here, text)
-        if policy.deny_unrestricted_tools:
-            text = f"{environment} takes no unrestricted tools, and these have no `permissions`"
-            findings.error("E_ENV_POLICY_UNRESTRICTED_TOOLS", here, text)
-        return
+    if rights is None and policy.require_tool_permissions:
+        text = f"{environment} demands `permissions` of every agent with tools"
+        findings.error("E_ENV_POLICY_TOOL_PERMISSIONS", here, text)
     if policy.deny_unrestricted_tools:
-        for right in _unrestricted(rights):
+        for right in unrestricted(rights, tools=True):
             text = f"{environment} takes no unrestricted tools, and these have {right}"
             findings.error("E_ENV_POLICY_UNRESTRICTED_TOOLS", here, text)
-
-
-def _unrestricted(rights: Mapping[str, Any]) -> list[str]:
-    found = [shown(name) for name in ("allow_shell", "allow_filesystem_write") if rights.get(name)]
-    if rights.get("allow_network") and not rights.get("allowed_domains"):
-        found.append("`allow_network` without `allowed_domains`")
-    return found
 
 
 def _guarded(agent: Agent) -> bool:

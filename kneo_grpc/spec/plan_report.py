@@ -4,7 +4,6 @@ A plan is what a run executes, whatever became of the spec's files; it holds no 
 spec's text, so the findings here are those about what agents may touch.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from kneo_grpc.domain.diagnostic import Diagnostic, Severity
@@ -12,13 +11,8 @@ from kneo_grpc.domain.plan import ROOT, AgentPlan, MemoryPlan, Plan, StepPlan, T
 from kneo_grpc.spec.check_agents import PRIVILEGED
 from kneo_grpc.spec.document import format_path
 from kneo_grpc.spec.findings import diagnostic_data
+from kneo_grpc.spec.permissions import planned_permissions, touches, unrestricted
 from kneo_grpc.spec.policy_report import STAGES
-
-_TOUCHES = (
-    ("allow_shell", "W_TOOL_SHELL_ALLOWED", "the tools may run shell commands"),
-    ("allow_filesystem_write", "W_TOOL_FILESYSTEM_WRITE_ALLOWED", "the tools may write files"),
-    ("allow_filesystem_read", "W_TOOL_FILESYSTEM_READ_ALLOWED", "the tools may read files"),
-)
 
 
 def plan_report(plan: Plan) -> dict[str, Any]:
@@ -40,7 +34,7 @@ def plan_report(plan: Plan) -> dict[str, Any]:
     if required and not asked:
         text = "tools with wide permissions run, and nobody is asked"
         found.append(_warning("W_HUMAN_APPROVAL_MISSING", "workflow", text))
-    if plan.humans and not required:
+    if asked and plan.humans and not required:
         reason = "the spec names people to ask"
         required = [
             {"code": "I_HUMAN_REVIEW_CONFIGURED", "path": "components.humans", "reason": reason}
@@ -65,7 +59,7 @@ def plan_report(plan: Plan) -> dict[str, Any]:
             "agent_policies": [
                 _tool_policy(label, agent)
                 for label, agent in agents
-                if agent.tools or agent.tool_permissions
+                if agent.tools or planned_permissions(agent) is not None
             ],
         },
         "guardrails": {"agents": [_guardrails(label, agent) for label, agent in agents]},
@@ -116,19 +110,15 @@ def _memory(label: str, memory: MemoryPlan) -> dict[str, Any]:
 
 
 def _tool_policy(label: str, agent: AgentPlan) -> dict[str, Any]:
-    rights = dict(agent.tool_permissions)
-    wide = rights.get("allow_shell") or rights.get("allow_filesystem_write") or _anywhere(rights)
+    rights = planned_permissions(agent)
+    named = {} if rights is None else {"permissions": dict(rights)}
     return {
         "agent": label,
         "include": list(agent.tools),
         "exclude": [],
-        **({"permissions": rights} if rights else {}),
-        "unrestricted": bool(wide) if rights else bool(agent.tools),
+        **named,
+        "unrestricted": bool(unrestricted(rights, tools=bool(agent.tools))),
     }
-
-
-def _anywhere(rights: Mapping[str, Any]) -> bool:
-    return bool(rights.get("allow_network") and not rights.get("allowed_domains"))
 
 
 def _guardrails(label: str, agent: AgentPlan) -> dict[str, Any]:
@@ -138,18 +128,10 @@ def _guardrails(label: str, agent: AgentPlan) -> dict[str, Any]:
 
 
 def _findings(label: str, agent: AgentPlan) -> list[Diagnostic]:
-    rights = agent.tool_permissions
-    if not rights:
-        if not agent.tools:
-            return []
-        text = "the agent has tools without permissions"
-        return [_warning("W_TOOL_POLICY_UNRESTRICTED", f"{label}.tools", text)]
-    here = f"{label}.tools.permissions"
-    found = []
-    if _anywhere(rights):
-        text = "the tools may reach any host"
-        found.append(_warning("W_TOOL_NETWORK_UNRESTRICTED", here, text))
-    return found + [_warning(code, here, text) for key, code, text in _TOUCHES if rights.get(key)]
+    rights = planned_permissions(agent)
+    here = f"{label}.tools" if rights is None else f"{label}.tools.permissions"
+    found = touches(rights, tools=bool(agent.tools))
+    return [_warning(touch.code, here, touch.text) for touch in found]
 
 
 def _warning(code: str, path: str, message: str) -> Diagnostic:

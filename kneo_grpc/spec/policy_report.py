@@ -12,7 +12,7 @@ from kneo_grpc.spec.document import format_path
 from kneo_grpc.spec.findings import diagnostic_data
 from kneo_grpc.spec.model import Agent, Spec
 from kneo_grpc.spec.names import agents, steps, workflows
-from kneo_grpc.spec.permissions import permissions
+from kneo_grpc.spec.permissions import permissions, unrestricted
 
 STAGES = ("input", "output", "tool", "workflow")
 
@@ -88,14 +88,8 @@ def _tool_policy(label: str, agent: Agent) -> dict[str, Any]:
         "include": include,
         "exclude": exclude,
         **named,
-        "unrestricted": _unrestricted(rights) if rights is not None else bool(include),
+        "unrestricted": bool(unrestricted(rights, tools=bool(include))),
     }
-
-
-def _unrestricted(rights: dict[str, Any]) -> bool:
-    """Tell whether tools may use a shell, write files, or reach any host."""
-    anywhere = rights.get("allow_network") and not rights.get("allowed_domains")
-    return bool(rights.get("allow_shell") or rights.get("allow_filesystem_write") or anywhere)
 
 
 def _guardrails(label: str, agent: Agent) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from kneo_grpc.domain.audit_chain import (
     link,
 )
 from kneo_grpc.domain.change import AuditRecord
+from kneo_grpc.domain.errors import StoreUnavailable
 from kneo_grpc.ports.audit import AuditFilter, SealerLook, SpannedRecord
 from kneo_grpc.ports.store import Page, PageRequest
 from kneo_grpc.stores import rows
@@ -45,6 +46,11 @@ class TrailReader(WorkReader):
         if self._appending is None:
             self._appending = Appending(self._append)
         await self._appending.add(records)
+
+    async def _finish_appending(self) -> None:
+        """Write the records that wait, before the database is left."""
+        if self._appending is not None:
+            await self._appending.finish()
 
     async def list_audit(self, where: AuditFilter, page: PageRequest) -> Page[Chained]:
         """List records."""
@@ -113,20 +119,38 @@ class TrailReader(WorkReader):
 
 
 class Appending:
-    """Writes what came while the previous write was under way together, as commits do."""
+    """Writes what came while the previous write was under way together, as commits do.
 
-    def __init__(self, write: Callable[[Sequence[AuditRecord]], Awaitable[None]]) -> None:
+    waiting_max: calls that may wait.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[AuditRecord]], Awaitable[None]],
+        *,
+        waiting_max: int = 10_000,
+    ) -> None:
         self._write = write
+        self._waiting_max = waiting_max
         self._waiting: list[tuple[Sequence[AuditRecord], asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
 
     async def add(self, records: Sequence[AuditRecord]) -> None:
-        """Write records; raises what the write of their batch raised."""
+        """Write records; raises what the write of their batch raised, and StoreUnavailable when too
+        many wait.
+        """
+        if len(self._waiting) >= self._waiting_max:
+            raise StoreUnavailable("Too many audit records wait for the database.")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((records, future))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._drain())
         await future
+
+    async def finish(self) -> None:
+        """Wait until nothing waits any more."""
+        while self._task is not None and not self._task.done():
+            await asyncio.wait({self._task})
 
     async def _drain(self) -> None:
         while self._waiting:

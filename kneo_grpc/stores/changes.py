@@ -103,6 +103,8 @@ def _detail(run: Run) -> Mapping[str, Any]:
         "result": run.result,
         "error": run.error,
     }
+    if run.parent_run_id is not None:
+        detail["parent_run_id"] = run.parent_run_id
     # A column cannot hold NUL or lone surrogates, which a tool may well return; JSON can.
     exact = {
         name: text

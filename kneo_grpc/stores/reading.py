@@ -81,23 +81,30 @@ class Reader(abc.ABC):
         return await self._page(listing, lambda row: rows.event_from_row(row, self._instant))
 
     async def list_checkpoints(
-        self, run_id: RunId, checkpoint_type: str | None, page: PageRequest
+        self,
+        run_id: RunId,
+        checkpoint_type: str | None,
+        page: PageRequest,
+        *,
+        states: bool = True,
     ) -> Page[Checkpoint]:
-        """List a run's checkpoints; reads the rows from each one's snapshot on."""
+        """List a run's checkpoints; with states it reads the rows from each one's snapshot on."""
         listing = self._lists.checkpoints(run_id, checkpoint_type, page)
         found = await self._page(listing, lambda row: row)
         last: dict[int, int] = {}
-        for row in found.items:
+        for row in found.items if states else ():
             first = (row["sequence"] - 1) // SNAPSHOT_EVERY * SNAPSHOT_EVERY + 1
             last[first] = max(last.get(first, 0), row["sequence"])
-        states: dict[int, Any] = {}
+        folded: dict[int, Any] = {}
         for low, high in last.items():
             span = await self._fetch(self._statements["state_span"], run_id, low, high)
-            states.update(rows.fold(span))
+            folded.update(rows.fold(span))
         return Page(
             items=tuple(
-                rows.checkpoint_from_row(row, states[row["sequence"]], self._instant)
+                rows.checkpoint_from_row(row, folded.get(row["sequence"], {}), self._instant)
                 for row in found.items
+                # Else retention was there between the two readings.
+                if not states or row["sequence"] in folded
             ),
             total=found.total,
             next=found.next,

@@ -64,6 +64,7 @@ def _summary(row: Row, detail: Mapping[str, Any], instant: InstantDecoder) -> di
         "started_at": instant(row["started_at"]),
         "completed_at": instant(row["completed_at"]),
         "deadline_at": instant(row["deadline_at"]),
+        "parent_run_id": detail.get("parent_run_id"),
     }
 
 

@@ -47,7 +47,10 @@ class WorkReader(Reader):
 
     @abc.abstractmethod
     async def _prune(self, name: str, *arguments: Any) -> Sequence[rows.Row]:
-        """Run a statement of upkeep in a transaction of its own. Raises StoreUnavailable."""
+        """Run a statement of upkeep or of service keys in a transaction of its own.
+
+        Raises StoreUnavailable.
+        """
 
     async def claim_runs(
         self,

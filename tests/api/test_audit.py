@@ -22,12 +22,13 @@ from kneo_grpc.platform.denials import Denial, Denials
 from kneo_grpc.platform.retention import Retention, RetentionSettings
 from kneo_grpc.platform.sealer import Sealer, SealerSettings
 from kneo_grpc.ports.upkeep import Kept
-from tests.contract.waiting import until
+from tests.api.conftest import in_module_loop
 from tests.fakes import CountingIds, FakeClock
 from tests.service import create, data, failure, function_spec, human_spec, open_service
+from tests.waiting import until
 
 SECRET = "sk-not-a-key-of-anybody"
-FLOOD = 10_000
+FLOOD = 1_000
 
 
 def key(role: str) -> tuple[tuple[str, str], ...]:
@@ -103,6 +104,8 @@ async def test_each_act_leaves_an_event_with_its_actor(guarded) -> None:
         "spec_path": None,
         "inline_spec": True,
         "environment": "dev",
+        "metadata": {},
+        "status": "running",
     }
     assert (facts[3]["decision"], facts[3]["has_content"]) == ("edited", True)
     assert SECRET not in json.dumps(found)
@@ -138,6 +141,7 @@ async def test_events_are_sealed_within_two_seconds(service) -> None:
     assert found["head_digest"] == event["digest"]
 
 
+@in_module_loop
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -152,9 +156,9 @@ async def test_events_are_sealed_within_two_seconds(service) -> None:
         ({"event_type": "a\0b"}, "event_type"),
     ],
 )
-async def test_a_wrong_query_is_refused(service, query, field) -> None:
+async def test_a_wrong_query_is_refused(common, query, field) -> None:
     request = ParseDict(query, audit_pb2.ListAuditEventsRequest())
-    _, error = await failure(service.audit.ListAuditEvents(request))
+    _, error = await failure(common.audit.ListAuditEvents(request))
     assert error["http"] == 422
     if field.startswith("created_"):
         assert (error["error"], error["param"]) == ("invalid_timestamp", field)
@@ -163,11 +167,46 @@ async def test_a_wrong_query_is_refused(service, query, field) -> None:
         assert [fault["field"] for fault in error["fields"]] == [field]
 
 
-@pytest.mark.parametrize("token", ["x", "n", "n-1", "n1.5", "t", "t1e3.a", "n" + "9" * 30])
-async def test_a_page_token_of_nobody_is_refused(service, token) -> None:
+NOBODY_S = [
+    "",
+    "x",
+    "n",
+    "n-1",
+    "n1.5",
+    "t",
+    "t1e3.a",
+    "n" + "9" * 30,
+    "t0.a\0b",
+    "t0." + "a" * 300,
+]
+
+
+@in_module_loop
+@pytest.mark.parametrize("token", NOBODY_S)
+async def test_a_page_token_of_nobody_is_refused(common, token) -> None:
     request = audit_pb2.VerifyAuditRequest(page_token=token)
-    _, error = await failure(service.audit.VerifyAudit(request))
-    assert (error["error"], error["http"]) == ("validation_error", 422)
+    _, error = await failure(common.audit.VerifyAudit(request))
+    assert (error["error"], error["http"]) == ("invalid_page_token", 422)
+    assert [fault["field"] for fault in error["fields"]] == ["page_token"]
+
+
+async def test_a_verification_tells_which_parts_count_the_events(service) -> None:
+    for _ in range(3):
+        await service.runs.CreateRun(create(spec=function_spec("note")))
+    sealer = service.platform.sealer
+
+    async def all_sealed() -> bool:
+        await sealer.run_once()
+        return (await verification(service))["head_number"] == "3"
+
+    await until(all_sealed)
+    parts = [data(await service.audit.VerifyAudit(audit_pb2.VerifyAuditRequest(limit=2)))]
+    while "next_page_token" in parts[-1]:
+        token = parts[-1]["next_page_token"]
+        request = audit_pb2.VerifyAuditRequest(limit=2, page_token=token)
+        parts.append(data(await service.audit.VerifyAudit(request)))
+    told = [(part["phase"], part["checked"]) for part in parts]
+    assert told == [("chain", 2), ("chain", 1), ("records", 2), ("records", 1)]
 
 
 async def test_the_times_of_a_list_may_name_an_offset(service) -> None:

@@ -24,6 +24,7 @@ from kneo_grpc import (
     ModelReply,
     ModelToolCall,
     Platform,
+    TokenUsage,
     Tool,
 )
 from kneo_grpc.client import AsyncClient, ServiceError
@@ -541,11 +542,86 @@ async def test_the_prunes_return_counts(platform) -> None:
     assert isinstance((await platform.prune_retention())["counts"], dict)
 
 
+class CountingModel:
+    """Tells the tokens that it took, but for texts that say `free`."""
+
+    def names(self):
+        return ("dummy",)
+
+    async def complete(self, request):
+        text = request.messages[-1].content
+        if "free" in text:
+            return ModelReply(text=text)
+        usage = TokenUsage(input_tokens=len(text), output_tokens=1)
+        return ModelReply(text=f"{text}!", usage=usage)
+
+
+def agents_and_a_person() -> dict[str, Any]:
+    steps = [
+        {"id": "first", "kind": "agent", "ref": "a"},
+        {"id": "ask", "kind": "human", "ref": "boss"},
+        {"id": "second", "kind": "agent", "ref": "a"},
+    ]
+    return {
+        "version": "v1",
+        "agent": {"name": "a", "model": {"provider": "dummy", "name": "m"}, "strategy": "plan-act"},
+        "workflow": {"type": "sequential", "steps": steps},
+        "components": {"humans": {"boss": {}}},
+    }
+
+
+async def test_the_tokens_of_a_run_are_the_sum_over_its_steps(make) -> None:
+    platform = make(models=CountingModel())
+    await platform.open()
+    try:
+        paused = await platform.run_from_spec(agents_and_a_person(), "four")
+        # It plans on four characters and answers on its plan's five; then on six and seven.
+        one = {"input_tokens": 9, "output_tokens": 2, "total_tokens": 11}
+        assert paused["metadata"]["usage"] == one
+        assert (await platform.get_run(paused["run_id"]))["usage"] == one
+        request_id = paused["metadata"]["request"]["id"]
+        done = await platform.resume_human_task(
+            paused["continuation_id"], "approved", request_id=request_id
+        )
+        both = {"input_tokens": 22, "output_tokens": 4, "total_tokens": 26}
+        assert done["metadata"]["usage"] == both
+        assert (await platform.get_run(paused["run_id"]))["usage"] == both
+        (listed,) = (await platform.list_runs())["runs"]
+        assert "usage" not in listed
+        silent = await platform.run_from_spec({"version": "v1", "agent": {"name": "a"}}, "free")
+        assert "usage" not in await platform.get_run(silent["run_id"])
+    finally:
+        await platform.close()
+
+
+async def test_the_tokens_of_branches_are_counted_however_their_commits_fall(make) -> None:
+    branches = [{"id": f"b{number}", "kind": "agent", "ref": "a"} for number in range(5)]
+    spec = {
+        "version": "v1",
+        "agent": {"name": "a"},
+        "workflow": {"type": "concurrent", "participants": branches},
+    }
+    platform = make(models=CountingModel())
+    await platform.open()
+    try:
+        done = await platform.run_from_spec(spec, "four")
+        usage = {"input_tokens": 20, "output_tokens": 5, "total_tokens": 25}
+        assert (done["status"], done["metadata"]["usage"]) == ("completed", usage)
+    finally:
+        await platform.close()
+
+
 async def test_the_audit_trail_is_listed_and_verified(platform) -> None:
     run = await platform.run_from_spec(functions("shout"), "hi")
     (event,) = (await platform.list_audit_events(event_type="run.created", limit=5))["events"]
     assert event["run_id"] == run["run_id"]
     assert (await platform.verify_audit())["valid"] is True
+    second = await platform.run_from_spec(functions("shout"), "hi")
+    first = await platform.list_audit_events(event_type="run.created", limit=1)
+    query = {"event_type": "run.created", "limit": 1, "page_token": first["next_page_token"]}
+    then = await platform.list_audit_events(**query)
+    told = [event["run_id"] for event in first["events"] + then["events"]]
+    assert told == [second["run_id"], run["run_id"]]
 
 
 async def test_a_backup_is_a_database(platform, tmp_path) -> None:

@@ -7,14 +7,17 @@ import sys
 
 import pytest
 
+from tests.processes import kneo
 from tests.service import Service, create, data, failure, function_spec
 
 
-async def interrupted(folder, until, *words: str) -> tuple[int | None, str, str]:
+async def interrupted(
+    folder, until, *words: str, command: tuple[str, ...] = ("run",)
+) -> tuple[int | None, str, str]:
     """Run `kneo run` on a step that waits; interrupt it once until() holds."""
     (folder / "flow.json").write_text(json.dumps(function_spec("gated")))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "kneo_grpc", "run", "flow.json", "--input", "hi", *words),
+        *(sys.executable, "-m", "kneo_grpc", *command, "flow.json", "--input", "hi", *words),
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -27,22 +30,21 @@ async def interrupted(folder, until, *words: str) -> tuple[int | None, str, str]
     return process.returncode, out.decode(), err.decode()
 
 
-async def kneo(folder, *words: str) -> dict:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "kneo_grpc", *words, "--json"),
-        cwd=folder,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    out, _ = await process.communicate()
-    return json.loads(out)
+async def shown(folder, *words: str) -> dict:
+    done = await asyncio.to_thread(kneo, *words, "--json", folder=folder)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
-async def test_a_service_is_asked_for_the_run_that_goes_on(service: Service, tmp_path) -> None:
+@pytest.mark.parametrize("command", [("run",), ("spec", "run")])
+async def test_a_service_is_asked_for_the_run_that_goes_on(
+    service: Service, tmp_path, command
+) -> None:
     async def under_way() -> bool:
         return service.platform.legs.count == 1
 
     url = f"unix:{tmp_path}/api.sock"
-    code, out, err = await interrupted(tmp_path, under_way, "--service-url", url)
+    code, out, err = await interrupted(tmp_path, under_way, "--service-url", url, command=command)
     (run,) = service.platform.legs.driven()
     assert (code, out) == (130, "")
     assert err.splitlines() == [
@@ -63,13 +65,13 @@ async def test_here_the_run_is_given_back_to_workers_at_once(tmp_path, code) -> 
         return marker.exists()
 
     status, out, err = await interrupted(tmp_path, begun)
-    (job,) = (await kneo(tmp_path, "queue", "list"))["jobs"]
+    (job,) = (await shown(tmp_path, "queue", "list"))["jobs"]
     assert (status, out) == (130, "")
     first, second, *_ = err.splitlines()
     assert first == "Interrupted."
     assert second.startswith(f"{job['run_id']} has begun, and a worker goes on with it.")
     assert job["state"] == "ready"
-    assert (await kneo(tmp_path, "runs", "get", job["run_id"]))["status"] == "running"
+    assert (await shown(tmp_path, "runs", "get", job["run_id"]))["status"] == "running"
 
 
 @pytest.mark.parametrize("same", [True, False])

@@ -7,7 +7,7 @@ import grpc
 import pytest
 from google.protobuf.json_format import ParseDict
 
-from kneo_grpc._gen.kneo.v1 import human_task_pb2, queue_pb2, run_pb2, spec_pb2
+from kneo_grpc._gen.kneo.v1 import audit_pb2, human_task_pb2, queue_pb2, run_pb2, spec_pb2
 from tests.service import Service, create, data, failure, function_spec, human_spec
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -19,12 +19,13 @@ LISTS = {
     "ListQueue": ("queue", queue_pb2.ListQueueRequest, "jobs"),
     "ListDeadLetters": ("queue", queue_pb2.ListDeadLettersRequest, "jobs"),
     "ListSkills": ("specs", spec_pb2.ListSkillsRequest, "skills"),
+    "ListAuditEvents": ("audit", audit_pb2.ListAuditEventsRequest, "events"),
 }
 
 
 def call(service: Service, rpc: str, **fields: Any) -> Any:
     stub, kind, _ = LISTS[rpc]
-    if "run_id" in kind.DESCRIPTOR.fields_by_name and rpc != "ListHumanTasks":
+    if rpc in ("GetRunTrace", "ListCheckpoints"):
         fields.setdefault("run_id", "run_x")
     return getattr(getattr(service, stub), rpc)(ParseDict(fields, kind()))
 
@@ -68,7 +69,7 @@ async def test_what_is_out_of_bounds_is_refused_by_name(service: Service) -> Non
 
 
 async def test_the_bounds_themselves_are_taken(full: Service) -> None:
-    for rpc in ("ListRuns", "ListHumanTasks", "ListQueue", "ListSkills"):
+    for rpc in ("ListRuns", "ListHumanTasks", "ListQueue", "ListSkills", "ListAuditEvents"):
         for fields in ({"limit": 1}, {"limit": 1000}, {"offset": 10_000}):
             answer = data(await call(full, rpc, **fields))
             assert {name: answer[name] for name in fields} == fields, rpc
@@ -105,12 +106,13 @@ async def test_runs_are_filtered(full: Service) -> None:
 
 
 async def test_what_is_no_instant_is_refused(service: Service) -> None:
-    for param in ("created_after", "created_before"):
-        for text in ("yesterday", "2026-13-01", "1735689600", "0001-01-01T00:00:00+09:00"):
-            code, error = await failure(call(service, "ListRuns", **{param: text}))
-            assert (code, error["error"], error["http"]) == (INVALID, "invalid_timestamp", 422)
-            assert (error["param"], error["fields"][0]["field"]) == (param, param)
-            assert text not in str(error)
+    for rpc in ("ListRuns", "ListAuditEvents"):
+        for param in ("created_after", "created_before"):
+            for text in ("yesterday", "2026-13-01", "1735689600", "0001-01-01T00:00:00+09:00"):
+                code, error = await failure(call(service, rpc, **{param: text}))
+                assert (code, error["error"], error["http"]) == (INVALID, "invalid_timestamp", 422)
+                assert (error["param"], error["fields"][0]["field"]) == (param, param)
+                assert text not in str(error)
 
 
 async def test_a_list_shows_summaries_and_get_shows_all(full: Service) -> None:
@@ -140,6 +142,8 @@ READ_ON: list[tuple[str, dict[str, Any]]] = [
     ("ListCheckpoints", {"sort_order": "desc"}),
     ("ListHumanTasks", {"status": "pending"}),
     ("ListSkills", {"sort_order": "desc"}),
+    ("ListAuditEvents", {}),
+    ("ListAuditEvents", {"event_type": "run.created", "sort_order": "asc"}),
 ]
 
 
@@ -179,12 +183,13 @@ FORGERIES = [
 
 
 async def test_a_token_that_was_not_given_is_refused(full: Service) -> None:
-    given = await first_token(full)
-    for number, forged in enumerate(FORGERIES):
-        code, error = await failure(call(full, "ListRuns", page_token=forged(given)))
-        found = (code, error["error"], error["http"])
-        assert found == (INVALID, "invalid_page_token", 422), number
-        assert [fault["field"] for fault in error["fields"]] == ["page_token"]
+    for rpc in ("ListRuns", "ListAuditEvents"):
+        given = await first_token(full, rpc)
+        for number, forged in enumerate(FORGERIES):
+            code, error = await failure(call(full, rpc, page_token=forged(given)))
+            found = (code, error["error"], error["http"])
+            assert found == (INVALID, "invalid_page_token", 422), (rpc, number)
+            assert [fault["field"] for fault in error["fields"]] == ["page_token"]
 
 
 UNLIKE: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -206,8 +211,9 @@ async def test_a_token_goes_with_its_filters_and_its_order_only(full: Service) -
 
 async def test_a_token_goes_with_its_list_only(full: Service) -> None:
     token = await first_token(full, "ListHumanTasks")
-    _, error = await failure(call(full, "ListRuns", page_token=token))
-    assert error["error"] == "invalid_page_token"
+    for rpc in ("ListRuns", "ListAuditEvents"):
+        _, error = await failure(call(full, rpc, page_token=token))
+        assert error["error"] == "invalid_page_token", rpc
     first, second, *_ = data(await call(full, "ListRuns"))["runs"]
     token = await first_token(full, "GetRunTrace", run_id=first["run_id"])
     asked = call(full, "GetRunTrace", run_id=second["run_id"], page_token=token)

@@ -14,6 +14,7 @@ import pytest
 from google.protobuf.json_format import ParseDict
 
 from kneo_grpc._gen.kneo.v1 import credential_pb2, policy_pb2, run_pb2, spec_pb2
+from tests.api.conftest import in_module_loop
 from tests.service import Service, create, data, failure, function_spec, human_spec, open_service
 
 DEFAULTS = {
@@ -125,6 +126,7 @@ async def test_puts_at_once_land_one_after_the_other(service: Service) -> None:
     assert len(audited(service)) == 4
 
 
+@in_module_loop
 @pytest.mark.parametrize(
     ("environment", "policy", "field"),
     [
@@ -142,9 +144,9 @@ async def test_puts_at_once_land_one_after_the_other(service: Service) -> None:
     ],
 )
 async def test_a_policy_out_of_bounds_is_refused(
-    service: Service, environment: str, policy: dict[str, Any], field: str
+    common: Service, environment: str, policy: dict[str, Any], field: str
 ) -> None:
-    for call in (put(service, environment, **policy), preview(service, environment, **policy)):
+    for call in (put(common, environment, **policy), preview(common, environment, **policy)):
         code, error = await failure(call)
         assert (code, error["error"], error["http"]) == (
             grpc.StatusCode.INVALID_ARGUMENT,
@@ -152,7 +154,7 @@ async def test_a_policy_out_of_bounds_is_refused(
             422,
         )
         assert [fault["field"] for fault in error["fields"]] == [field]
-    assert audited(service) == []
+    assert audited(common) == []
 
 
 async def test_the_bounds_themselves_are_taken(service: Service) -> None:
@@ -330,6 +332,16 @@ async def test_a_preview_knows_that_the_target_agent_asks_nobody(service: Servic
     assert error["error"] == "environment_policy_blocked"
 
 
+async def test_who_is_refused_is_told_the_environment_that_was_asked_for(service: Service) -> None:
+    """Two environments have the same policy, and the spec is the same in both."""
+    for environment in ("prod", "test"):
+        await put(service, environment, **REVIEW)
+    for environment in ("prod", "test"):
+        asked = create(spec=human_spec(), target="agent", environment=environment)
+        _, error = await failure(service.runs.CreateRun(asked))
+        assert error["environment"] == environment
+
+
 async def test_a_preview_passes_over_runs_whose_spec_is_gone(
     service: Service, tmp_path: Path
 ) -> None:
@@ -405,6 +417,7 @@ async def test_credentials_follow_the_project_s_names(
     assert answer["service_tokens"] == {}
 
 
+@in_module_loop
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
@@ -415,9 +428,9 @@ async def test_credentials_follow_the_project_s_names(
     ],
 )
 async def test_names_out_of_bounds_are_refused(
-    service: Service, fields: dict[str, Any], field: str
+    common: Service, fields: dict[str, Any], field: str
 ) -> None:
-    _, error = await failure(credentials(service, **fields))
+    _, error = await failure(credentials(common, **fields))
     assert [fault["field"] for fault in error["fields"]] == [field]
 
 

@@ -2,16 +2,18 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
 import yaml
 from google.protobuf.json_format import ParseDict
 
-from kneo_grpc._gen.kneo.v1 import health_pb2, spec_pb2
+from kneo_grpc._gen.kneo.v1 import health_pb2, run_pb2, spec_pb2
+from kneo_grpc.app import loops
 from kneo_grpc.spec.bundle import HmacKey, sign_spec
 from tests.service import create, data, failure, human_spec, open_service
+from tests.waiting import until
 
 Code = grpc.StatusCode
 SPEC = {"version": "v1", "agent": {"name": "root"}}
@@ -134,3 +136,19 @@ async def test_paths_of_overlays_are_confined(project, name) -> None:
 async def test_overlays_of_the_call_are_applied(project) -> None:
     request = create(spec=SPEC, overlays=["fine.yaml"], environment="test")
     assert data(await project.runs.CreateRun(request))["status"] == "completed"
+
+
+async def test_a_worker_keeps_the_retention_that_only_the_project_names(
+    settings, code, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(loops, "RETENTION", timedelta(milliseconds=20))
+    (tmp_path / ".kneo").mkdir()
+    config = {"project": {"name": "shop"}, "retention": {"runs_days": 0}}
+    (tmp_path / ".kneo" / "config.yaml").write_text(yaml.safe_dump(config))
+    async for opened in open_service(settings, tmp_path):
+        await opened.runs.CreateRun(create(spec=SPEC))
+
+        async def gone() -> bool:
+            return (await opened.runs.ListRuns(run_pb2.ListRunsRequest())).total == 0  # noqa: B023 # one round
+
+        await until(gone)

@@ -9,8 +9,11 @@ import grpc
 import pytest
 
 from kneo_grpc._gen.kneo.v1 import human_task_pb2, maintenance_pb2, queue_pb2, run_pb2
+from kneo_grpc.app import loops
+from kneo_grpc.platform import timers
 from kneo_grpc.platform.retention import RetentionSettings
 from kneo_grpc.ports.upkeep import Kept
+from tests.api.conftest import in_module_loop
 from tests.fakes import ShiftedClock
 from tests.service import create, data, failure, function_spec, human_spec, open_service
 
@@ -171,6 +174,36 @@ async def test_a_failed_run_is_continued_and_repeats_no_step(service, code) -> N
     )
 
 
+@pytest.mark.parametrize("how", ["continued", "put back"])
+async def test_a_run_that_goes_on_has_its_deadline_again(service, settings, code, how) -> None:
+    spec = function_spec("flaky", "gated")
+    failed = await service.runs.CreateRun(create(spec=spec, timeout_seconds=3600))
+    before = await get(service, failed.run_id)
+    assert (before.status, jobs_of(settings, "deadline")) == ("failed", 0)
+    if how == "continued":
+        call = service.runs.ContinueRun(run_pb2.ContinueRunRequest(run_id=failed.run_id))
+    else:
+        call = service.queue.RequeueRun(queue_pb2.RequeueRunRequest(run_id=failed.run_id))
+    running = await until_status(service, failed.run_id, "running")
+    assert running.deadline_at == before.deadline_at
+    due_now(settings)
+    await until_status(service, failed.run_id, "timed_out")
+    await call
+
+
+async def test_a_deadline_that_passed_before_a_run_goes_on_holds_no_more(
+    service, settings, code
+) -> None:
+    failed = await service.runs.CreateRun(create(spec=function_spec("flaky"), timeout_seconds=60))
+    with contextlib.closing(sqlite3.connect(settings.state_path)) as connection:
+        connection.execute("update runs set deadline_at = created_at")
+        connection.commit()
+    request = run_pb2.ContinueRunRequest(run_id=failed.run_id)
+    assert (await service.runs.ContinueRun(request)).status == "completed"
+    run = await get(service, failed.run_id)
+    assert not run.HasField("deadline_at")
+
+
 async def test_of_many_continues_one_is_taken(service, code) -> None:
     failed = await service.runs.CreateRun(create(spec=function_spec("broken")))
     calls = [
@@ -242,6 +275,34 @@ async def test_a_decision_that_comes_just_before_the_expiry_holds(
     assert (await calls[0]).status == "completed"
 
 
+async def test_a_prune_goes_on_beyond_a_batch_that_had_nothing_left_to_do(
+    settings, code, tmp_path, monkeypatch
+) -> None:
+    """The deadline of a task that was decided is the first to fall due."""
+    monkeypatch.setattr(timers, "BATCH", 1)
+    monkeypatch.setattr(loops, "TIMERS", timedelta(hours=1))
+    async for opened in open_service(settings, tmp_path):
+        spec = human_spec(timeout_seconds=60)
+        spec["workflow"]["steps"].insert(1, {"id": "again", "kind": "human", "ref": "boss"})
+        asked = await opened.runs.CreateRun(create(spec=spec))
+        await opened.tasks.ResumeHumanTask(
+            human_task_pb2.ResumeHumanTaskRequest(
+                continuation_id=asked.continuation_id,
+                request_id=data(asked)["metadata"]["pending_human_request"]["request_id"],
+                decision="approved",
+            )
+        )
+        assert jobs_of(settings, "human_expiry") == 2
+        with contextlib.closing(sqlite3.connect(settings.state_path)) as connection:
+            first = "subject = '" + asked.continuation_id + "'"
+            connection.execute(f"update jobs set due_at = case when {first} then 0 else 1 end")
+            connection.commit()
+        request = maintenance_pb2.PruneExpiredHumanTasksRequest()
+        answer = await opened.maintenance.PruneExpiredHumanTasks(request)
+        assert answer.counts["expired"] == 1
+        assert jobs_of(settings, "human_expiry") == 0
+
+
 async def test_an_escalated_question_waits_on_and_can_be_answered_late(service) -> None:
     spec = human_spec(timeout_seconds=1, on_timeout="escalate")
     paused = await service.runs.CreateRun(create(spec=spec))
@@ -299,10 +360,11 @@ async def test_retention_removes_ended_runs_only(settings, code, tmp_path) -> No
         assert (await get(opened, waits.run_id)).status == "blocked"
 
 
+@in_module_loop
 @pytest.mark.parametrize("seconds", [0, -1, 31_536_001])
-async def test_a_timeout_out_of_its_bounds_is_refused(service, seconds) -> None:
+async def test_a_timeout_out_of_its_bounds_is_refused(common, seconds) -> None:
     _, error = await failure(
-        service.runs.CreateRun(create(spec=function_spec("note"), timeout_seconds=seconds))
+        common.runs.CreateRun(create(spec=function_spec("note"), timeout_seconds=seconds))
     )
     assert error["fields"][0]["field"] == "timeout_seconds"
 
@@ -436,6 +498,38 @@ async def keep_busy(service, spec) -> None:
             await service.runs.CreateRun(create(spec=spec))
 
     await asyncio.gather(*(call() for _ in range(6)))
+
+
+@pytest.mark.parametrize("why", ["claims", "code"])
+async def test_a_run_that_others_have_taken_over_is_not_dead_lettered(
+    idle, monkeypatch, why
+) -> None:
+    """This process stood still between its claim and what follows from it."""
+    platform = idle.platform
+    task = asyncio.ensure_future(idle.runs.CreateRun(create(spec=function_spec("note"))))
+    claim_runs, lease = platform.queue.claim_runs, platform.legs.lease
+    claims = ()
+    async with asyncio.timeout(10):
+        while not claims:
+            claims = await claim_runs(
+                "late", lease.lease_for, limit=1, suspects_from=9, suspects=False
+            )
+    with contextlib.closing(sqlite3.connect(platform.settings.state_path)) as connection:
+        connection.execute("update runs set attempt = attempt + 1")  # as another's claim does
+        connection.commit()
+    stale = replace(claims[0], claims=99 if why == "claims" else 1)
+
+    async def late(*_, suspects, **__):
+        return () if suspects else (stale,)
+
+    monkeypatch.setattr(platform.queue, "claim_runs", late)
+    if why == "code":
+        monkeypatch.setattr(platform.specs, "missing_code", lambda plan: {"f": "not here"})
+        patient = replace(platform.worker._settings, code_patience=timedelta(0))
+        monkeypatch.setattr(platform.worker, "_settings", patient)
+    assert (await platform.worker.run_once()).dead == 0
+    assert (await get(idle, stale.run.id)).status == "running"
+    task.cancel()
 
 
 async def test_a_run_that_did_not_fail_is_not_put_back_and_told_what_becomes_of_it(service) -> None:

@@ -9,6 +9,7 @@ import pytest
 from google.protobuf.json_format import ParseDict
 
 from kneo_grpc._gen.kneo.v1 import run_pb2, run_result_pb2, spec_pb2
+from tests.api.conftest import in_module_loop
 from tests.service import Service, create, data, failure, function_spec, human_spec
 
 CALLS = {
@@ -73,6 +74,7 @@ async def test_overlays_and_overrides_are_seen_in_the_answer(
     assert (agent["description"], agent["model"]) == ("laid over", "dummy")
 
 
+@in_module_loop
 @pytest.mark.parametrize("rpc", CALLS)
 @pytest.mark.parametrize(
     ("fields", "reason", "http"),
@@ -95,27 +97,29 @@ async def test_overlays_and_overrides_are_seen_in_the_answer(
     ids=lambda value: value if isinstance(value, str) else None,
 )
 async def test_a_source_that_cannot_be_taken_is_refused(
-    service: Service, rpc: str, fields: dict[str, Any], reason: str, http: int
+    common: Service, rpc: str, fields: dict[str, Any], reason: str, http: int
 ) -> None:
-    _, error = await refused(service, rpc, **fields)
+    _, error = await refused(common, rpc, **fields)
     assert (error["error"], error["http"]) == (reason, http)
 
 
+@in_module_loop
 @pytest.mark.parametrize("rpc", CALLS)
-async def test_who_may_not_read_specs_is_refused(guarded: Service, rpc: str) -> None:
-    call = getattr(guarded.specs, rpc)(
+async def test_who_may_not_read_specs_is_refused(common_guarded: Service, rpc: str) -> None:
+    call = getattr(common_guarded.specs, rpc)(
         CALLS[rpc](), metadata=(("authorization", "Bearer reviewer-key"),)
     )
     code, error = await failure(call)
     assert (code, error["required_scope"]) == (grpc.StatusCode.PERMISSION_DENIED, "specs:read")
 
 
+@in_module_loop
 @pytest.mark.parametrize("rpc", ["CompileSpec", "ExplainSpec", "GraphSpec"])
 @pytest.mark.parametrize("spec", [BROKEN, {"version": "v1"}, {"version": "v7"}, {}])
 async def test_what_does_not_fit_together_is_refused(
-    service: Service, rpc: str, spec: dict[str, Any]
+    common: Service, rpc: str, spec: dict[str, Any]
 ) -> None:
-    code, error = await refused(service, rpc, spec=spec)
+    code, error = await refused(common, rpc, spec=spec)
     assert (code, error["error"]) == (grpc.StatusCode.INVALID_ARGUMENT, "spec_invalid")
     assert error["diagnostics"]
 
@@ -136,11 +140,12 @@ async def test_a_compilation_tells_the_parts_and_the_warnings(service: Service) 
     assert [item["severity"] for item in answer["diagnostics"]] == ["warning"]
 
 
+@in_module_loop
 @pytest.mark.parametrize(("spec", "summary"), [(BROKEN, True), ({"version": "v1"}, False)])
 async def test_who_is_not_strict_gets_the_findings(
-    service: Service, spec: dict[str, Any], summary: bool
+    common: Service, spec: dict[str, Any], summary: bool
 ) -> None:
-    answer = await ask(service, "CompileSpec", spec=spec, strict=False)
+    answer = await ask(common, "CompileSpec", spec=spec, strict=False)
     assert answer["ok"] is False
     assert answer["diagnostics"][0]["severity"] == "error"
     assert ("summary" in answer) is summary
@@ -262,6 +267,7 @@ async def test_no_link_and_no_hidden_folder_leads_to_a_skill(
     assert {item["name"] for item in answer["skills"]} == {"own"}
 
 
+@in_module_loop
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
@@ -273,10 +279,10 @@ async def test_no_link_and_no_hidden_folder_leads_to_a_skill(
     ],
 )
 async def test_a_page_that_cannot_be_is_refused(
-    service: Service, fields: dict[str, Any], field: str
+    common: Service, fields: dict[str, Any], field: str
 ) -> None:
     request = ParseDict(fields, spec_pb2.ListSkillsRequest())
-    _, error = await failure(service.specs.ListSkills(request))
+    _, error = await failure(common.specs.ListSkills(request))
     assert (error["error"], error["fields"][0]["field"]) == ("validation_error", field)
 
 
@@ -302,6 +308,7 @@ async def test_a_run_takes_overlays(service: Service, tmp_path: Path) -> None:
     return run_pb2.GetRunRequest()
 
 
+@in_module_loop
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
@@ -311,12 +318,12 @@ async def test_a_run_takes_overlays(service: Service, tmp_path: Path) -> None:
     ],
 )
 async def test_a_run_of_what_cannot_be_taken_is_refused(
-    service: Service, fields: dict[str, Any], field: str
+    common: Service, fields: dict[str, Any], field: str
 ) -> None:
     request = ParseDict(
         {"input": "hi", "spec": BROKEN, **fields}, run_result_pb2.CreateRunRequest()
     )
-    _, error = await failure(service.runs.CreateRun(request))
+    _, error = await failure(common.runs.CreateRun(request))
     assert (error["error"], error["fields"][0]["field"]) == ("validation_error", field)
 
 

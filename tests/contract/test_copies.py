@@ -20,7 +20,7 @@ from kneo_grpc.ports.store import PageRequest, RunFilter
 from kneo_grpc.stores.postgres import PostgresStore
 from kneo_grpc.stores.sqlite import SqliteStore, restore
 from tests.contract.builders import checkpoint, create, creation, event, make_run, step
-from tests.contract.waiting import until
+from tests.waiting import until
 
 BY_ID = PageRequest(sort_by="id", limit=10_000)
 LOGS = ("-wal", "-shm", "-journal")

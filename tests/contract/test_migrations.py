@@ -7,6 +7,7 @@ import sqlite3
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -16,6 +17,7 @@ from kneo_grpc.stores.migrate import Migration, load_migrations
 from kneo_grpc.stores.sqlite.migrations import split_script
 from kneo_grpc.stores.statements import sql_folder
 from tests.contract.conftest import Query, open_store
+from tests.contract.test_audit import GIVEN, seal_all, verified
 
 SHIPPED = load_migrations("sqlite")
 EXTRA = Migration(version=len(SHIPPED) + 1, name="extra", script="create table extra (a integer);")
@@ -24,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 MIGRATE = """
 import asyncio, sys
 from pathlib import Path
+from typing import Any
 from tests.contract.conftest import open_store
 
 async def main():
@@ -36,6 +39,12 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+@pytest.fixture
+def postgres_dsn(own_postgres_dsn: str) -> str:
+    """Of the test's own, because it is without a schema."""
+    return own_postgres_dsn
 
 
 def shipped(address: Path | str) -> tuple[Migration, ...]:
@@ -130,6 +139,27 @@ async def test_processes_that_migrate_at_once_do_it_once(address, query: Query) 
         _, errors = await process.communicate()
         assert process.returncode == 0, errors.decode()
     assert await query("select version from schema_migrations") == [(m.version,) for m in SHIPPED]
+
+
+async def test_records_of_an_older_release_are_sealed(address: Any, query: Query) -> None:
+    database = "sqlite" if isinstance(address, Path) else "postgres"
+    options = {"exclusive": False} if database == "sqlite" else {}
+    old = open_store(address, migrations=load_migrations(database)[:2], **options)
+    await old.start()
+    await old.stop()
+    at = "1000000" if database == "sqlite" else "'2026-01-01T00:00:00Z'"
+    for number in range(3):
+        await query(
+            f"insert into audit_events ({GIVEN}) "
+            f"values ('aud_{number}', 'run.created', '{{}}', {at})"
+        )
+    store = open_store(address)
+    await store.start()
+    try:
+        assert await seal_all(store) == [3, 0]
+        assert await verified(store) == []
+    finally:
+        await store.stop()
 
 
 def test_both_databases_have_the_same_migrations() -> None:

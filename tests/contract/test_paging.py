@@ -9,6 +9,7 @@ import pytest
 
 from kneo_grpc.domain.change import JobKind
 from kneo_grpc.domain.run import RunStatus
+from kneo_grpc.ports.audit import AUDIT_SORT_KEYS, AuditFilter
 from kneo_grpc.ports.queue import JOB_SORT_KEYS
 from kneo_grpc.ports.store import (
     CHECKPOINT_SORT_KEYS,
@@ -23,6 +24,7 @@ from kneo_grpc.ports.store import (
 )
 from tests.contract.builders import (
     NOW,
+    audit,
     checkpoint,
     creation,
     event,
@@ -57,7 +59,11 @@ async def add(store: Any, numbers: range) -> None:
             created_at=moment(number),
             expires_at=None if number % 3 == 0 else moment(number % 5),
         )
-        parts = {"open_tasks": (task,), "jobs": (job(JobKind.RUN, due_at=moment(number // 3)),)}
+        parts = {
+            "open_tasks": (task,),
+            "jobs": (job(JobKind.RUN, due_at=moment(number // 3)),),
+            "audit": (audit(created_at=moment(number // 3), actor=["ann", "bob"][number % 2]),),
+        }
         assert (await store.commit([creation(run, **parts)]))[0].applied
     paged = make_run(id=RUN)
     await store.commit([creation(paged)])
@@ -91,10 +97,19 @@ LISTS: dict[str, tuple[frozenset[str], Read]] = {
         lambda store, page: store.list_human_tasks(HumanTaskFilter(), page),
     ),
     "jobs": (JOB_SORT_KEYS, lambda store, page: store.list_jobs(JobKind.RUN, page)),
+    "audit": (AUDIT_SORT_KEYS, lambda store, page: store.list_audit(AuditFilter(), page)),
+    "audit_filtered": (
+        AUDIT_SORT_KEYS,
+        lambda store, page: store.list_audit(
+            AuditFilter(event_type="run.created", actor="ann", created_before=moment(9)), page
+        ),
+    ),
 }
 
 
 def name_of(item: Any) -> str:
+    if hasattr(item, "record"):
+        return item.record.id
     return item.run_id if hasattr(item, "claims") else item.id
 
 

@@ -26,8 +26,8 @@ from tests.contract.builders import (
     make_run,
     step,
 )
-from tests.contract.waiting import until
-from tests.postgres import Cluster, cluster
+from tests.postgres import Cluster, cluster, quick_place
+from tests.waiting import until
 
 LOCK = timedelta(milliseconds=400)
 BY_SEQUENCE = PageRequest(sort_by="sequence", limit=1000)
@@ -103,7 +103,9 @@ async def test_a_fence_is_judged_after_the_wait_for_the_row(store, other, postgr
     await watcher.close()
 
 
-async def test_changes_of_a_deadlocked_batch_land(other, postgres_dsn: str) -> None:
+async def test_changes_of_a_deadlocked_batch_land(own_postgres_dsn: str) -> None:
+    postgres_dsn = own_postgres_dsn
+    other = await asyncpg.connect(postgres_dsn)
     database = postgres_dsn.rsplit("/", 1)[1]
     await other.execute(f"alter database {database} set deadlock_timeout = '1s'")
     store = PostgresStore(postgres_dsn, lock_timeout=timedelta(seconds=5))
@@ -126,6 +128,7 @@ async def test_changes_of_a_deadlocked_batch_land(other, postgres_dsn: str) -> N
     counted = "select deadlocks from pg_stat_database where datname = $1"
     assert await until(lambda: watcher.fetchval(counted, database)) == 1
     await watcher.close()
+    await other.close()
     await store.stop()
 
 
@@ -196,8 +199,9 @@ async def test_a_change_that_may_have_landed_is_not_sent_again(store: PostgresSt
     assert (await store.load_run(run.id)).event_sequence == 0
 
 
-async def test_migrating_processes_wait_for_each_other(postgres_dsn: str, other) -> None:
-    watcher = await asyncpg.connect(postgres_dsn)
+async def test_migrating_processes_wait_for_each_other(own_postgres_dsn: str) -> None:
+    postgres_dsn = own_postgres_dsn
+    other, watcher = [await asyncpg.connect(postgres_dsn) for _ in range(2)]
     await other.execute(load_statements("postgres")["migration_lock"])
     stores = [PostgresStore(postgres_dsn) for _ in range(2)]
     starts = [asyncio.create_task(opened.start()) for opened in stores]
@@ -257,7 +261,7 @@ async def _grown(answered: dict[str, int], before: int) -> bool:
 
 
 async def test_a_server_that_comes_back_is_used_again() -> None:
-    with cluster() as server:
+    with cluster(quick_place()) as server:
         store = PostgresStore(server.dsn(), connect_timeout=timedelta(seconds=2))
         await store.start()
         run = await create(store)
@@ -274,7 +278,7 @@ async def test_a_server_that_comes_back_is_used_again() -> None:
 
 
 async def test_a_server_that_is_down_refuses_the_start_without_telling_the_password() -> None:
-    with cluster() as server:
+    with cluster(quick_place()) as server:
         server.stop()
         store = PostgresStore(server.dsn(password="s3cret"))
         with pytest.raises(StartRefused, match="PostgreSQL does not answer") as refused:
@@ -303,15 +307,20 @@ async def test_an_unknown_database_refuses_the_start(postgres_cluster: Cluster) 
         await PostgresStore(postgres_cluster.dsn("nowhere")).start()
 
 
-async def test_commits_that_may_be_lost_refuse_the_start(postgres_dsn: str, other) -> None:
-    database = postgres_dsn.rsplit("/", 1)[1]
+async def test_commits_that_may_be_lost_refuse_the_start(own_postgres_dsn: str) -> None:
+    database = own_postgres_dsn.rsplit("/", 1)[1]
+    other = await asyncpg.connect(own_postgres_dsn)
     await other.execute(f"alter database {database} set synchronous_commit = off")
+    await other.close()
     with pytest.raises(StartRefused, match="synchronous_commit = off"):
-        await PostgresStore(postgres_dsn).start()
+        await PostgresStore(own_postgres_dsn).start()
 
 
 async def test_a_server_without_fsync_refuses_the_start() -> None:
-    with cluster(fsync="off") as server, pytest.raises(StartRefused, match="fsync = off"):
+    with (
+        cluster(quick_place(), fsync="off") as server,
+        pytest.raises(StartRefused, match="fsync = off"),
+    ):
         await PostgresStore(server.dsn()).start()
 
 

@@ -17,7 +17,6 @@ from kneo_grpc.ports.queue import Claim, QueuedJob
 from kneo_grpc.ports.store import PageRequest, Store
 from kneo_grpc.stores.postgres import PostgresStore
 from kneo_grpc.stores.sqlite import SqliteStore
-from tests.contract import emptied
 from tests.contract.builders import (
     NOW,
     act,
@@ -34,9 +33,7 @@ from tests.contract.builders import (
     step,
 )
 from tests.contract.conftest import Query, open_store
-from tests.contract.waiting import until
-
-postgres_dsn = emptied.postgres_dsn
+from tests.waiting import until
 
 LONG = timedelta(seconds=60)
 BRIEF = timedelta(milliseconds=60)

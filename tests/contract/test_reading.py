@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from kneo_grpc.domain.errors import InvalidInput
 from kneo_grpc.domain.run import RunError, RunStatus
 from kneo_grpc.ports.store import (
     CHECKPOINT_SORT_KEYS,
@@ -21,6 +22,7 @@ from tests.contract.builders import (
     NOW,
     act,
     add_states,
+    audit,
     checkpoint,
     create,
     creation,
@@ -203,6 +205,22 @@ async def test_pending_tasks_are_sorted(store: Store, key: str, descending: bool
     assert list((await store.list_human_tasks(HumanTaskFilter(), page)).items) == wanted
 
 
+async def test_checkpoints_that_go_while_they_are_listed_are_left_out(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await add_states(store, await create(store), [{"n": 1}, {"n": 2}])
+    fetch = store._fetch
+
+    async def pruned(sql: str, *arguments: object) -> object:
+        if "patch, snapshot" in sql:  # the states, which are read after the rows
+            return []
+        return await fetch(sql, *arguments)
+
+    monkeypatch.setattr(store, "_fetch", pruned)
+    page = PageRequest(sort_by="sequence")
+    assert (await store.list_checkpoints(run.id, None, page)).items == ()
+
+
 async def test_pending_tasks_are_filtered(store: Store) -> None:
     runs = [make_run(status=RunStatus.BLOCKED) for _ in range(2)]
     graph = human_task(runs[0].id, workflow_kind="graph")
@@ -307,4 +325,20 @@ async def test_every_64th_checkpoint_is_whole_and_the_others_are_small(
 
 
 async def test_check_reads(store: Store) -> None:
+    await store.check()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store: store.load_run("\ud800"),
+        lambda store: store.list_runs(RunFilter(), PageRequest(sort_by="id", offset=2**70)),
+        lambda store: store.postpone("\ud800", ["run"], timedelta(0)),
+        lambda store: store.append_audit([audit(actor="\ud800")]),
+    ],
+    ids=["text", "number", "queue", "audit"],
+)
+async def test_values_that_no_database_holds_are_the_caller_s_fault(store: Store, call) -> None:
+    with pytest.raises(InvalidInput):
+        await call(store)
     await store.check()

@@ -16,7 +16,6 @@ from kneo_grpc.domain.run import ACTIVE, TERMINAL, Run, RunStatus
 from kneo_grpc.ports.store import LoadedState, PageRequest, RunFilter, Store
 from kneo_grpc.ports.upkeep import Kept
 from kneo_grpc.stores.postgres import PostgresStore
-from tests.contract import emptied
 from tests.contract.builders import (
     NOW,
     act,
@@ -33,8 +32,6 @@ from tests.contract.builders import (
     step,
 )
 from tests.contract.conftest import Query
-
-postgres_dsn = emptied.postgres_dsn
 
 TICK = timedelta(microseconds=1)
 DAY = timedelta(days=1)

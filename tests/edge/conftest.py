@@ -1,11 +1,6 @@
 """One service with one Envoy, as its operator starts it, for all tests of this folder."""
 
-import os
-import signal
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +11,9 @@ import httpx
 import pytest
 
 from tests.edge.matrix import KEYS, Outcome
+from tests.ports import free_port
+from tests.processes import serving
 
-WAIT_SECONDS = 60
 SMOKE = """
 version: v1
 agent: {name: root, model: {provider: dummy, name: dummy}}
@@ -46,8 +42,9 @@ class Edge:
         port = self.http_port if gateway else self.grpc_port
         return grpc.aio.insecure_channel(f"127.0.0.1:{port}")
 
-    def blocking_channel(self) -> grpc.Channel:
-        return grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}")
+    def blocking_channel(self, *, gateway: bool = False) -> grpc.Channel:
+        port = self.http_port if gateway else self.grpc_port
+        return grpc.insecure_channel(f"127.0.0.1:{port}")
 
     def check_unharmed(self) -> None:
         """Assert that the service lives, serves, and met nothing that it had not foreseen."""
@@ -59,54 +56,36 @@ class Edge:
             assert at < 0, text[max(0, at - 500) : at + 4000]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     folder = tmp_path_factory.mktemp("edge")
     (folder / "asks.yaml").write_text(SMOKE)
     http_port, grpc_port = free_port(), free_port()
-    log = folder / "service.log"
     words = ["service", "serve", "--port", str(http_port), "--grpc-port", str(grpc_port)]
     keys = ";".join(
         f"{name.replace(':', ' ')}:{key}:{grants}" for name, (key, grants) in KEYS.items()
     )
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "kneo_grpc", *words],
-            cwd=folder,
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(folder),
-                "KNEO_SERV_API_KEYS": keys,
-                "KNEO_SERV_SHUTDOWN_TIMEOUT_SECONDS": "1",
-            },
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    service = Edge(process, http_port, grpc_port, log)
-    try:
-        _wait_ready(service)
+    settings = {"KNEO_SERV_API_KEYS": keys, "KNEO_SERV_SHUTDOWN_TIMEOUT_SECONDS": "1"}
+    program = ("-m", "kneo_grpc", *words)
+    with serving(*program, folder=folder, port=http_port, **settings) as (process, log):
+        service = Edge(process, http_port, grpc_port, log)
         yield service
         service.check_unharmed()
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(WAIT_SECONDS)
 
 
-def _wait_ready(service: Edge) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while service.process.poll() is None and time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{service.url}/readyz", timeout=5).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise AssertionError(f"the service is not ready: {service.log.read_text()}")
+@pytest.fixture(scope="session")
+def http(edge: Edge) -> Iterator[httpx.Client]:
+    """An admin's connections through Envoy."""
+    headers = {"x-kneo-api-key": "admin-key", "content-type": "application/json"}
+    with httpx.Client(base_url=edge.url, headers=headers, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def channel(edge: Edge) -> Iterator[grpc.Channel]:
+    """A connection straight to the gRPC port."""
+    with edge.blocking_channel() as opened:
+        yield opened
 
 
 REPORT = pytest.StashKey[list[Outcome]]()

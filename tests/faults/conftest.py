@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults.outage import stop_for_good
 from tests.faults.service_process import Site
-from tests.postgres import Cluster, cluster
+from tests.postgres import Cluster, cluster, quick_place
 
 
 @pytest.fixture
@@ -44,6 +44,6 @@ def postgres_site(folder: Path, postgres_dsn: str) -> Iterator[Site]:
 @pytest.fixture
 def own_cluster() -> Iterator[Cluster]:
     """A PostgreSQL server that the test may stop."""
-    with cluster() as server:
+    with cluster(quick_place()) as server:
         yield server
         stop_for_good(server)

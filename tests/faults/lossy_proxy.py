@@ -27,6 +27,8 @@ class LossyProxy:
     _marker: bytes = b""
     _lose: Lose | None = None
     _ways: set[asyncio.Task[None]] = field(default_factory=set)
+    _served: set[asyncio.Task[None]] = field(default_factory=set)
+    _ended: bool = False
 
     def arm(self, marker: str, lose: Lose) -> None:
         """Lose the next commit whose values have the marker in them."""
@@ -40,7 +42,28 @@ class LossyProxy:
     async def serve(
         self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter
     ) -> None:
-        server_in, server_out = await asyncio.open_connection("127.0.0.1", self.target)
+        task = asyncio.current_task()
+        assert task is not None
+        self._served.add(task)
+        task.add_done_callback(self._served.discard)
+        try:
+            server_in, server_out = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            client_out.transport.abort()
+            return
+        if self._ended:
+            for out in (client_out, server_out):
+                out.transport.abort()
+            return
+        await self._pass_on(client_in, client_out, server_in, server_out)
+
+    async def _pass_on(
+        self,
+        client_in: asyncio.StreamReader,
+        client_out: asyncio.StreamWriter,
+        server_in: asyncio.StreamReader,
+        server_out: asyncio.StreamWriter,
+    ) -> None:
         awaits_reply = asyncio.Event()
 
         async def requests() -> None:
@@ -81,10 +104,16 @@ class LossyProxy:
                 out.transport.abort()
 
     async def end(self) -> None:
-        """Drop every connection."""
+        """Drop every connection, those too that are being made."""
+        self._ended = True
         for way in self._ways:
             way.cancel()
-        await asyncio.gather(*self._ways, return_exceptions=True)
+        # What was accepted just now has its task a few turns of the loop later.
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await asyncio.gather(*self._served, return_exceptions=True)
+        # Transports that were aborted close their sockets in the next turn.
+        await asyncio.sleep(0)
 
     def _trip(self) -> None:
         self._lose = None

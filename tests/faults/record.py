@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from kneo_grpc.domain.ids import RunId
-from kneo_grpc.domain.plan import Plan, decode_plan
+from kneo_grpc.domain.plan import Plan
+from kneo_grpc.domain.plan_codec import decode_plan
 from kneo_grpc.domain.run import Run, RunStatus
 from kneo_grpc.engine.machine import decide
 from kneo_grpc.engine.messages import Decision, Mark, Note, RunStep, Started, StepCompleted

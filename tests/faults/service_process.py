@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import asyncpg
 import grpc
 
 from kneo_grpc._gen.kneo.v1 import (
+    health_pb2,
     health_pb2_grpc,
     human_task_pb2_grpc,
     queue_pb2_grpc,
@@ -30,6 +31,8 @@ from kneo_grpc._gen.kneo.v1 import (
 from kneo_grpc.ports.store import Store
 from kneo_grpc.stores.postgres import PostgresStore
 from kneo_grpc.stores.sqlite import SqliteStore
+from tests.ports import free_port
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 BLOCKED_COMMITS = Path(__file__).with_name("blocked_commits.py")
@@ -114,6 +117,16 @@ class Calls:
     tasks: Any
     health: Any
     queue: Any
+
+    async def ready_again(self) -> None:
+        """Wait until the service is ready after an outage."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while True:
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    answer = await self.health.GetReadiness(health_pb2.GetReadinessRequest())
+                    assert answer.ok
+                    return
+                await asyncio.sleep(0.05)
 
     async def completed(self, run_id: str) -> None:
         """Wait until a run is stored and has completed."""
@@ -203,6 +216,7 @@ class Site:
     file: Path | None = None
     gates: list[Gate] = field(default_factory=list)
     services: list[ServiceProcess] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         (self.folder / "kneo_fault_code.py").write_text(CODE)
@@ -293,6 +307,17 @@ class Site:
         assert line is not None
         return line
 
+    async def new_ledger_line(self, **wanted: Any) -> dict[str, Any]:
+        """Wait for a line with these values of a run of which this gave none yet."""
+
+        def found() -> dict[str, Any] | None:
+            lines = (line for line in self.ledger() if wanted.items() <= line.items())
+            return next((line for line in lines if line["run"] not in self.seen), None)
+
+        line: dict[str, Any] = await until(found)
+        self.seen.add(line["run"])
+        return line
+
     @contextlib.asynccontextmanager
     async def reader(self) -> AsyncIterator[Store]:
         """The store as another process sees it."""
@@ -341,21 +366,6 @@ class Site:
             if service.process.poll() is None:
                 service.process.kill()
             service.process.wait(DEADLINE_SECONDS)
-
-
-async def until(condition: Callable[[], Any], seconds: float = DEADLINE_SECONDS) -> Any:
-    """Wait until a condition holds; return what it gave. Fails at the deadline."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        await asyncio.sleep(0.005)
-    return value
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @contextlib.contextmanager

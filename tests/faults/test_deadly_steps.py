@@ -3,9 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +10,7 @@ from kneo_grpc._gen.kneo.v1 import run_pb2
 from tests.faults.service_process import ROOT, Calls, ServiceProcess, Site
 from tests.faults.specs import CURE, spec_of
 from tests.faults.trail import begun, check_executions
+from tests.processes import kneo
 from tests.service import create
 
 CLAIMS_MAX = 4
@@ -35,14 +33,14 @@ async def test_a_deadly_run_is_executed_alone_and_then_given_up(postgres_site: S
         assert run.error.type == "dead_letter"
         for other in others:
             await calls.completed(other)
-        dead = await kneo(site, api, "queue", "dead", "--json")
+        dead = await shown(site, api, "queue", "dead", "--json")
         assert [job["run_id"] for job in dead["jobs"]] == [run_id]
         audit = [row for row in await site.rows("audit_events") if row["run_id"] == run_id]
         assert "run.dead_lettered" in [row["event_type"] for row in audit]
         check_tries(site, run_id)
 
         (site.folder / CURE).touch()
-        back = await kneo(site, api, "queue", "requeue", run_id, "--json")
+        back = await shown(site, api, "queue", "requeue", run_id, "--json")
         assert back["status"] == "queued"
         await calls.completed(run_id)
         assert await site.rows("jobs") == []
@@ -100,17 +98,10 @@ async def restarted(site: Site, worker: ServiceProcess, **variables: str) -> Asy
         await asyncio.gather(watching, return_exceptions=True)
 
 
-async def kneo(site: Site, api: ServiceProcess, *arguments: str) -> Any:
+async def shown(site: Site, api: ServiceProcess, *words: str) -> Any:
     """What the command prints as JSON."""
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(site.folder)}
-    command = [sys.executable, "-m", "kneo_grpc", *arguments]
-    done = await asyncio.to_thread(
-        subprocess.run,
-        [*command, "--service-url", f"grpc://127.0.0.1:{api.port}"],
-        cwd=site.folder,
-        env=environment,
-        capture_output=True,
-        timeout=30,
-    )
-    assert done.returncode == 0, done.stderr.decode()
+    url = f"grpc://127.0.0.1:{api.port}"
+    path = {"PYTHONPATH": str(ROOT)}
+    done = await asyncio.to_thread(kneo, *words, "--service-url", url, folder=site.folder, **path)
+    assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

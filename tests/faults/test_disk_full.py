@@ -15,10 +15,11 @@ import pytest
 
 from kneo_grpc._gen.kneo.v1 import health_pb2, run_pb2
 from tests.faults.record import check_record
-from tests.faults.service_process import STEPS, Calls, ServiceProcess, Site, until
+from tests.faults.service_process import STEPS, Calls, ServiceProcess, Site
 from tests.faults.specs import spec_of
 from tests.faults.trail import check_calm, check_executions
 from tests.service import create, failure
+from tests.waiting import until
 
 SPEC = spec_of(*STEPS)
 SLACK = 160 * 1024
@@ -90,7 +91,7 @@ async def test_a_full_disk_refuses_whole_writes_and_harms_no_run(
     site = sqlite_site
     site.file = disk.folder / "runs.sqlite"
     gate = site.close_gate("two")
-    service = await site.start(WORKER_LEASE_SECONDS="2").ready()
+    service = await site.start(WORKER_LEASE_SECONDS="1").ready()
     async with service.calls() as calls:
         under_way = []
         # Results that are larger than what is left when even a small create is refused.
@@ -104,7 +105,7 @@ async def test_a_full_disk_refuses_whole_writes_and_harms_no_run(
         gate.open()
         await until(lambda: "store unavailable, commit waits" in service.output())
         # Longer than the lease, which cannot be renewed meanwhile.
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(1.5)
         for _ in range(3):
             await refused(calls, SIZES[0])
         run = await calls.runs.GetRun(run_pb2.GetRunRequest(run_id=under_way[0]))

@@ -19,7 +19,7 @@ BREAKS = {
 
 async def test_a_repeat_after_a_kill_gets_the_answer_of_the_first_call(site: Site) -> None:
     """A create, a resume, a continue and a cancel, each held up right after its commit."""
-    first = await site.start(hold_commits=True, WORKER_LEASE_SECONDS="2").ready()
+    first = await site.start(hold_commits=True, WORKER_LEASE_SECONDS="1").ready()
     async with first.calls() as calls:
         requests = [*await prepare(site, calls)]
         pending = [asyncio.ensure_future(call(calls, request)) for request in requests]
@@ -30,7 +30,7 @@ async def test_a_repeat_after_a_kill_gets_the_answer_of_the_first_call(site: Sit
         assert all(isinstance(answer, grpc.aio.AioRpcError) for answer in answers)
     await site.sessions_ended()
 
-    second = await site.start(WORKER_LEASE_SECONDS="2").ready()
+    second = await site.start(WORKER_LEASE_SECONDS="1").ready()
     async with second.calls() as calls:
         for request in requests:
             answer, replayed = await repeated(calls, request)

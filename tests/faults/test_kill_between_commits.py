@@ -12,8 +12,9 @@ from kneo_grpc.domain.run import Run, RunStatus
 from kneo_grpc.ports.store import PageRequest, RunFilter
 from tests.contract.builders import summary
 from tests.faults.record import check_record
-from tests.faults.service_process import SPEC, STEPS, Calls, ServiceProcess, Site, until
+from tests.faults.service_process import SPEC, STEPS, Calls, ServiceProcess, Site
 from tests.service import create, data
+from tests.waiting import until
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
-import grpc
 
-from kneo_grpc._gen.kneo.v1 import health_pb2
 from tests.faults.lossy_proxy import Lose, LossyProxy, lossy_proxy
 from tests.faults.outage import start_again, stop_immediately
 from tests.faults.record import check_record
-from tests.faults.service_process import STEPS, Calls, ServiceProcess, Site, until
+from tests.faults.service_process import STEPS, Calls, ServiceProcess, Site
 from tests.faults.specs import spec_of
 from tests.faults.trail import begun, check_calm, check_executions
 from tests.postgres import Cluster
 from tests.service import create
+from tests.waiting import until
 
 RUNS = 20
 CLAIM = "\0\0\0\4\0\0\0\3" + "\0\0\0\1\0"
@@ -77,7 +76,7 @@ async def load(site: Site) -> AsyncIterator[tuple[Calls, list[ServiceProcess]]]:
 
 
 async def check_recovery(site: Site, calls: Calls, processes: list[ServiceProcess]) -> None:
-    await ready_again(calls)
+    await calls.ready_again()
     await calls.all_completed()
     async with site.reader() as store:
         runs = await site.rows("runs")
@@ -87,16 +86,6 @@ async def check_recovery(site: Site, calls: Calls, processes: list[ServiceProces
             await check_executions(site, store, row["id"])
     for process in processes:
         check_calm(process)
-
-
-async def ready_again(calls: Calls) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            with contextlib.suppress(grpc.aio.AioRpcError):
-                answer = await calls.health.GetReadiness(health_pb2.GetReadinessRequest())
-                assert answer.ok
-                return
-            await asyncio.sleep(0.05)
 
 
 async def test_a_claim_that_got_no_reply_is_taken_over_when_its_lease_is_over(

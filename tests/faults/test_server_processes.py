@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 
 from tests.faults.record import check_record
-from tests.faults.service_process import SPEC, STEPS, ServiceProcess, Site, free_port, until
+from tests.faults.service_process import SPEC, STEPS, ServiceProcess, Site
+from tests.ports import free_port
+from tests.waiting import until
 
 SHUTDOWN_SECONDS = 2
 PATIENCE_SECONDS = 60
@@ -86,7 +88,7 @@ async def group_on(site: Site) -> AsyncIterator[Group]:
     options = ["service", "serve", "--processes", "2", "--port", str(port)]
     parent = site.launch(
         *("-m", "kneo_grpc", *options),
-        WORKER_LEASE_SECONDS="2",
+        WORKER_LEASE_SECONDS="1",
         SHUTDOWN_TIMEOUT_SECONDS=str(SHUTDOWN_SECONDS),
         REQUEST_LOGS="false",
     )

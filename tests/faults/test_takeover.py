@@ -6,10 +6,11 @@ import time
 
 from kneo_grpc._gen.kneo.v1 import run_pb2
 from tests.faults.record import check_record
-from tests.faults.service_process import STEPS, Calls, ServiceProcess, Site, until
+from tests.faults.service_process import STEPS, Calls, ServiceProcess, Site
 from tests.faults.specs import APPOINTMENT, spec_of
 from tests.faults.trail import begun, check_calm, ended_trail
 from tests.service import create
+from tests.waiting import until
 
 LEASE = 2
 SPEC = spec_of(*STEPS)

@@ -36,6 +36,12 @@ where datname = current_database() and application_name = 'kneo migrate'
 MOMENT = timedelta(milliseconds=10)
 
 
+@pytest.fixture
+def postgres_dsn(own_postgres_dsn: str) -> str:
+    """Of the test's own, because the schema is changed."""
+    return own_postgres_dsn
+
+
 async def test_a_worker_refuses_a_newer_schema_in_one_line(postgres_site: Site) -> None:
     site = postgres_site
     await migrate(site, versions=len(load_migrations("postgres")))

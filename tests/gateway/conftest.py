@@ -1,7 +1,6 @@
 """One stub service and one Envoy before it for all tests of a module."""
 
 import importlib.util
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,6 +21,7 @@ from kneo_grpc.app.gateway import (
     wait_ready,
 )
 from kneo_grpc.integrations.clock import SystemClock
+from tests.ports import free_port
 
 DESCRIPTOR = Path(kneo_grpc.__file__).parent / "_gen" / "api.binpb"
 CLOCK = SystemClock()
@@ -39,12 +39,6 @@ def _load_stub() -> ModuleType:
 
 
 stub_server = _load_stub()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def settings(*upstreams: Path, **changes: Any) -> GatewaySettings:

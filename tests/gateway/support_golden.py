@@ -21,7 +21,7 @@ from kneo_grpc.app.settings import EdgeSettings, Settings
 from kneo_grpc.app.wiring import Platform, build_platform
 from kneo_grpc.integrations.clock import SystemClock
 from tests.fakes import CountingIds, FakeClock
-from tests.gateway.support_service import free_port
+from tests.ports import free_port
 
 SHOWN_HEADERS = ("content-type", "retry-after", "www-authenticate", "idempotency-replayed")
 KEYS = ";".join(f"{role}:{role}-key:{role}" for role in ("operator", "reviewer", "viewer"))

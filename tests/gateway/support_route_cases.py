@@ -37,6 +37,19 @@ async def _(stage: Stage) -> Request:
     return get(f"/v1/runs?{query}&page_token={first['next_page_token']}")
 
 
+@case("AuditService.ListAuditEvents.page")
+async def _(stage: Stage) -> Request:
+    await three_runs(stage)
+    return get("/v1/audit-events?limit=1")
+
+
+@case("AuditService.ListAuditEvents.next_page")
+async def _(stage: Stage) -> Request:
+    await three_runs(stage)
+    first = await stage.done(get("/v1/audit-events?limit=1"))
+    return get(f"/v1/audit-events?limit=1&page_token={first['next_page_token']}")
+
+
 @case("RunService.ListRuns.filtered")
 async def _(stage: Stage) -> Request:
     await three_runs(stage)

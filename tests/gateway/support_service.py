@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,35 +18,14 @@ from typing import Any, Protocol
 import httpx
 from google.rpc import error_details_pb2
 
+from tests import processes
+from tests.ports import free_port
+from tests.processes import WAIT_SECONDS, kneo
+
 ROLES = ("operator", "reviewer", "viewer")
 KEYS = ";".join(f"{role}:{role}-token:{role}" for role in ROLES)
 EXAMPLES = Path(__file__).parents[2] / "examples"
-WAIT_SECONDS = 60
 Json = dict[str, Any]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def plain_environment(home: Path, **more: str) -> dict[str, str]:
-    """What a shell has, and nothing of ours that this process's own shell may have."""
-    return {"PATH": os.environ["PATH"], "HOME": str(home), **more}
-
-
-def kneo(*words: str, folder: Path, **env: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command in a folder, which is its home too."""
-    return subprocess.run(
-        [sys.executable, "-m", "kneo_grpc", *words],
-        cwd=folder,
-        env=plain_environment(folder, **env),
-        capture_output=True,
-        text=True,
-        timeout=WAIT_SECONDS,
-        check=False,
-    )
 
 
 def project(folder: Path) -> Path:
@@ -80,22 +58,10 @@ class RunningService:
 def serving(folder: Path, *options: str, **env: str) -> Iterator[RunningService]:
     """Serve with state in a folder; at the end the service must stop well, unless killed."""
     port = free_port()
-    log = folder / f"service-{port}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "kneo_grpc", "service", "serve", "--port", str(port), *options],
-            cwd=folder,
-            env=plain_environment(folder, **{"KNEO_SERV_API_KEYS": KEYS, **env}),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        _wait_ready(process, f"http://127.0.0.1:{port}/readyz", log)
+    words = ("-m", "kneo_grpc", "service", "serve", "--port", str(port), *options)
+    keys = {"KNEO_SERV_API_KEYS": KEYS}
+    with processes.serving(*words, folder=folder, port=port, **{**keys, **env}) as (process, _):
         yield RunningService(process, port, folder)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        status = process.wait(WAIT_SECONDS)
-    assert status in (0, -signal.SIGKILL), log.read_text()
 
 
 def _stat(pid: int) -> list[str]:
@@ -124,17 +90,6 @@ def end_left_over(pids: list[int], seconds: float) -> list[int]:
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     return left
-
-
-def _wait_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            if httpx.get(url, timeout=5).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise AssertionError(f"the service is not ready: {log.read_text()}")
 
 
 @dataclass

@@ -14,13 +14,14 @@ import pytest
 import pytest_asyncio
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pool
+from google.protobuf.descriptor_pb2 import MethodOptions
 
 from kneo_grpc.api.server import SERVICES
 from kneo_grpc.app import wiring
 from kneo_grpc.domain.errors import KneoError
 from tests.gateway import support_route_cases  # noqa: F401 # importing registers its cases
 from tests.gateway.support_cases import CASES
-from tests.gateway.support_golden import Front, open_front, shown, staged
+from tests.gateway.support_golden import Front, Request, open_front, shown, staged
 from tests.service import import_code
 
 in_module_loop = pytest.mark.asyncio(loop_scope="module")
@@ -62,10 +63,33 @@ def rpcs() -> dict[str, list[tuple[str, str]]]:
     return found
 
 
+def reads() -> set[str]:
+    """Rpcs that change nothing, so that they can be asked twice."""
+    return {
+        f"{service.name}.{method.name}"
+        for service in map(descriptor_pool.Default().FindServiceByName, SERVICES)
+        for method in service.methods
+        if method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+    }
+
+
 def other_routes() -> list[tuple[str, str, str]]:
-    """Every (rpc, verb, path template) but for the first ones, which the golden files show."""
-    shown_rpcs = {rpc: pairs for rpc, pairs in rpcs().items() if rpc not in NOT_SHOWN}
-    return [(rpc, *pair) for rpc, pairs in shown_rpcs.items() for pair in pairs[1:]]
+    """Every (rpc, verb, path template) of those that change something, but for the first ones,
+    which the golden files show.
+    """
+    asked_once = {name: pairs for name, pairs in rpcs().items() if name not in reads()}
+    return [(rpc, *pair) for rpc, pairs in asked_once.items() for pair in pairs[1:]]
+
+
+def moved(asked: Request, rpc: str, verb: str, template: str) -> Request:
+    """The request on another of its rpc's routes."""
+    first_verb, first_template = rpcs()[rpc][0]
+    assert (asked.method, verb) == (first_verb, first_verb)
+    path, _, query = asked.path.partition("?")
+    found = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", first_template), path)
+    assert found is not None, f"the case's path {path} is not {first_template}"
+    path = template.format(**found.groupdict())
+    return replace(asked, path=f"{path}?{query}" if query else path)
 
 
 def reasons(kind: type[KneoError] = KneoError) -> set[str]:
@@ -80,6 +104,10 @@ async def test_an_answer_is_as_its_file_shows(
     async with staged(CASES[name], front, code, tmp_path) as stage:
         asked = await CASES[name].make(stage)
         answer = await stage.send(asked, name)
+        others = rpcs()[name][1:] if name in reads() else []
+        for verb, template in others:
+            other = await stage.send(moved(asked, name, verb, template), name)
+            assert shown(other) == shown(answer), template
     # Headers that are too large are not read, and the request's id is among them.
     assert answer.headers.get("x-request-id") == (None if answer.status_code == 431 else name)
     found = {"request": asked.shown(), "response": shown(answer)}
@@ -96,15 +124,9 @@ async def test_an_answer_is_as_its_file_shows(
 async def test_each_other_route_answers_the_same(
     rpc: str, verb: str, template: str, front: Front, code: ModuleType, tmp_path: Path
 ) -> None:
-    first_verb, first_template = rpcs()[rpc][0]
     async with staged(CASES[rpc], front, code, tmp_path) as stage:
         asked = await CASES[rpc].make(stage)
-        assert (asked.method, verb) == (first_verb, first_verb)
-        path, _, query = asked.path.partition("?")
-        found = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", first_template), path)
-        assert found is not None, f"the case's path {path} is not {first_template}"
-        path = template.format(**found.groupdict())
-        answer = await stage.send(replace(asked, path=f"{path}?{query}" if query else path), rpc)
+        answer = await stage.send(moved(asked, rpc, verb, template), rpc)
     golden = json.loads((GOLDEN / f"{rpc}.json").read_text(encoding="utf-8"))
     assert shown(answer) == golden["response"]
 

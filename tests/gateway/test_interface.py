@@ -16,7 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kneo_grpc.api.server import SERVICES
 from kneo_grpc.client import Client
-from tests.gateway.support_service import RunningService, kneo, project, serving
+from tests.gateway.support_service import RunningService, project, serving
+from tests.processes import kneo
 
 ADMIN = {"authorization": "Bearer admin-token"}
 # For each of some sixty routes; `make interface` asks for 48, which is more than 2,000 in all.

@@ -24,7 +24,7 @@ from kneo_grpc.app.gateway import (
 from kneo_grpc.client import Client, ServiceError
 from kneo_grpc.integrations.clock import SystemClock
 from tests.gateway.support_certificates import Files, make_authority, make_client
-from tests.gateway.support_service import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

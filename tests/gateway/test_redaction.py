@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from tests.canaries import Canaries
-from tests.gateway.support_service import RunningService, kneo, project, serving
+from tests.gateway.support_service import RunningService, project, serving
+from tests.processes import kneo
 
 OPERATOR = {"authorization": "Bearer operator-token"}
 PASSWORD = "Tr0ub4dor-and-3"

@@ -23,11 +23,10 @@ from tests.gateway.support_service import (
     HttpCaller,
     RunningService,
     end_left_over,
-    kneo,
-    plain_environment,
     project,
     serving,
 )
+from tests.processes import kneo, plain_environment
 
 SMOKE = "examples/smoke_human_workflow.yaml"
 UUID7 = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"

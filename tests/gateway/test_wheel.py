@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.support_service import plain_environment
+from tests.processes import plain_environment
 
 ROOT = Path(__file__).parents[2]
 BUILD_SECONDS = 120

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kneo_grpc.domain import patch
-from kneo_grpc.domain.plan import AgentPlan, Plan, StepPlan, WorkflowPlan, decode_plan, encode_plan
+from kneo_grpc.domain.plan import AgentPlan, Plan, StepPlan, WorkflowPlan
+from kneo_grpc.domain.plan_codec import decode_plan, encode_plan
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),

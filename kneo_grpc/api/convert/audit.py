@@ -1,13 +1,12 @@
 """Audit events and the verification of their chain."""
 
 from kneo_grpc._gen.kneo.v1 import audit_pb2
-from kneo_grpc.api.convert.fields import Fields, Limits, to_struct, to_timestamp
+from kneo_grpc.api.convert.fields import Fields, Limits, page_facts, to_struct, to_timestamp
 from kneo_grpc.domain.audit_chain import Break, Chained
+from kneo_grpc.domain.errors import PageTokenInvalid
 from kneo_grpc.platform.audit import Verification
 from kneo_grpc.ports.audit import AUDIT_SORT_KEYS, AuditFilter
 from kneo_grpc.ports.store import Page, PageRequest
-
-WINDOW = 10_000
 
 
 def list_from_pb(
@@ -28,17 +27,12 @@ def list_from_pb(
     return where, page
 
 
-def list_to_pb(events: Page[Chained], page: PageRequest) -> audit_pb2.ListAuditEventsResponse:
+def list_to_pb(
+    events: Page[Chained], page: PageRequest, limits: Limits
+) -> audit_pb2.ListAuditEventsResponse:
     """Return a page as a message."""
     return audit_pb2.ListAuditEventsResponse(
-        events=[_event_to_pb(event) for event in events.items],
-        count=len(events.items),
-        total=events.total,
-        limit=page.limit,
-        offset=page.offset,
-        sort_by=page.sort_by,
-        sort_order="desc" if page.descending else "asc",
-        window=WINDOW,
+        events=[_event_to_pb(event) for event in events.items], **page_facts(events, page, limits)
     )
 
 
@@ -48,9 +42,10 @@ def verify_from_pb(request: audit_pb2.VerifyAuditRequest, limits: Limits) -> tup
     limit = request.limit if request.HasField("limit") else limits.page_items
     if not 1 <= limit <= limits.page_items:
         fields.fault("limit", f"must be between 1 and {limits.page_items}")
-    token = fields.optional_text(request, "page_token", 256) or ""
     fields.check()
-    return token, limit
+    if request.HasField("page_token") and not request.page_token:
+        raise PageTokenInvalid([("page_token", "is empty")])
+    return request.page_token, limit
 
 
 def verification_to_pb(found: Verification) -> audit_pb2.VerifyAuditResponse:
@@ -65,6 +60,7 @@ def verification_to_pb(found: Verification) -> audit_pb2.VerifyAuditResponse:
         head_digest=found.end.digest.hex(),
         unsealed=found.end.unsealed,
         oldest_unsealed_at=to_timestamp(found.end.oldest_unsealed_at),
+        phase=found.phase.value,
     )
 
 

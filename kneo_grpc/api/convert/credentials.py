@@ -5,9 +5,8 @@ from typing import Any
 
 from kneo_grpc._gen.kneo.v1 import credential_pb2
 from kneo_grpc.api.convert.fields import Fields, Limits
-from kneo_grpc.platform.credentials import Credential, Inventory
+from kneo_grpc.spec.credentials import Credential, Inventory
 
-REDACTED = "[REDACTED]"
 NAME_CHARS_MAX = 128
 
 
@@ -45,8 +44,8 @@ def _entries(found: Mapping[str, Credential]) -> dict[str, credential_pb2.Creden
             name=credential.name,
             env_var=credential.env_var,
             present=credential.present,
-            value=REDACTED if credential.present else None,
-            status="present" if credential.present else "missing",
+            value=credential.value,
+            status=credential.status,
         )
         for name, credential in found.items()
     }

@@ -27,6 +27,7 @@ from kneo_grpc.domain.run import (
     RunSummary,
     TraceEvent,
 )
+from kneo_grpc.platform.forks import ForkRun
 from kneo_grpc.platform.recovery import RecoveryView
 from kneo_grpc.platform.runs import CreateRun
 from kneo_grpc.ports.store import (
@@ -87,6 +88,26 @@ def run_id_from_pb(value: str, limits: Limits) -> RunId:
     return RunId(value)
 
 
+def fork_from_pb(request: run_pb2.ForkRunRequest, limits: Limits, *, key: str | None) -> ForkRun:
+    """Return the command of a fork request."""
+    fields = Fields(limits)
+    fields.identifier("run_id", request.run_id)
+    sequence = request.checkpoint_sequence if request.HasField("checkpoint_sequence") else None
+    if sequence is not None and sequence < 1:
+        fields.fault("checkpoint_sequence", "must be at least 1")
+    # An empty text is one, too.
+    given = request.HasField("input")
+    text = fields.text("input", request.input, limits.input_chars) if given else None
+    fields.check()
+    return ForkRun(
+        run_id=RunId(request.run_id),
+        checkpoint=sequence,
+        input=text,
+        queued=request.async_mode,
+        idempotency_key=key,
+    )
+
+
 def result_to_pb(run: Run) -> run_result_pb2.RunResult:
     """Return what a call brought about."""
     pending = [item.continuation_id for item in run.pending]
@@ -105,7 +126,12 @@ def result_to_pb(run: Run) -> run_result_pb2.RunResult:
 
 def run_to_pb(run: Run) -> run_pb2.Run:
     """Return a run as a message."""
-    return _run_to_pb(run, _metadata(run))
+    shown = _run_to_pb(run, _metadata(run))
+    usage = run.result.get("usage")
+    if usage:
+        most = {name: min(count, _INT32_MAX) for name, count in usage.items()}
+        shown.usage.CopyFrom(run_pb2.TokenUsage(**most))
+    return shown
 
 
 def _run_to_pb(run: RunSummary, metadata: Mapping[str, Any]) -> run_pb2.Run:
@@ -141,6 +167,7 @@ def _run_to_pb(run: RunSummary, metadata: Mapping[str, Any]) -> run_pb2.Run:
         deadline_time=to_timestamp(run.deadline_at),
         target=run.target,
         environment=run.environment,
+        parent_run_id=run.parent_run_id,
     )
     fill_struct(shown.metadata, metadata)
     return shown
@@ -286,6 +313,7 @@ def _error_to_pb(error: RunError | None) -> run_result_pb2.RunError | None:
     return run_result_pb2.RunError(type=error.type, message=error.message, step_id=error.step_id)
 
 
+_INT32_MAX = 2**31 - 1
 _EVENT_TEXTS = (
     "agent_name",
     "workflow_name",
@@ -294,6 +322,8 @@ _EVENT_TEXTS = (
     "model_provider",
     "model_name",
     "tool_name",
+    "span_id",
+    "parent_span_id",
     "input_preview",
     "output_preview",
     "error",

@@ -15,6 +15,7 @@ from kneo_grpc.app.embedding.requests import (
     AuditQuery,
     CheckpointQuery,
     CompileOptions,
+    ForkOptions,
     GraphOptions,
     HumanTaskQuery,
     Json,
@@ -165,6 +166,12 @@ class AsyncPlatform(TakesCode):
     async def continue_run(self, run_id: str, *, idempotency_key: str | None = None) -> Json:
         """Let a failed run go on with the step that failed. Returns as run_from_spec does."""
         return await self._rested(await self._local(idempotency_key).continue_run(run_id))
+
+    async def fork_run(self, run_id: str, **options: Unpack[ForkOptions]) -> Json:
+        """Start a new run where a run stood. Returns as run_from_spec; options: see ForkOptions."""
+        body = checked(options, ForkOptions)
+        forked = await self._local(body.pop("idempotency_key", None)).fork_run(run_id, body)
+        return forked if body.get("async_mode") else await self._rested(forked)
 
     async def trace(self, run_id: str, **query: Unpack[TraceQuery]) -> Json:
         """Return a page of a run's `events`."""

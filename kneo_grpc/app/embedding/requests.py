@@ -52,6 +52,18 @@ class RunOptions(SpecOptions, total=False):
     idempotency_key: str | None
 
 
+class ForkOptions(TypedDict, total=False):
+    """checkpoint_sequence: where to start; the last checkpoint at which something was open when
+    left out. input: what the open steps are given instead. async_mode: leave the run to a worker
+    and return at once. idempotency_key: a second call with it starts nothing.
+    """
+
+    checkpoint_sequence: int | None
+    input: str | None
+    async_mode: bool
+    idempotency_key: str | None
+
+
 class Paging(TypedDict, total=False):
     """limit: 1 to 1,000, 100 when left out. sort_order: `asc` or `desc`. page_token: the page
     before's `next_page_token`, in place of an offset.

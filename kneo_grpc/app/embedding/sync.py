@@ -15,6 +15,7 @@ from kneo_grpc.app.embedding.requests import (
     AuditQuery,
     CheckpointQuery,
     CompileOptions,
+    ForkOptions,
     GraphOptions,
     HumanTaskQuery,
     Json,
@@ -119,6 +120,10 @@ class Platform(TakesCode):
     def continue_run(self, run_id: str, *, idempotency_key: str | None = None) -> Json:
         """Let a failed run go on with the step that failed. Returns as run_from_spec does."""
         return self._loop.call(self._platform.continue_run, run_id, idempotency_key=idempotency_key)
+
+    def fork_run(self, run_id: str, **options: Unpack[ForkOptions]) -> Json:
+        """Start a new run where a run stood. Returns as run_from_spec; options: see ForkOptions."""
+        return self._loop.call(self._platform.fork_run, run_id, **options)
 
     def trace(self, run_id: str, **query: Unpack[TraceQuery]) -> Json:
         """Return a page of a run's `events`."""

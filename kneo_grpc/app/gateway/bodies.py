@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from google.api import annotations_pb2, http_pb2
 from google.protobuf import descriptor_pb2
+
+from kneo_grpc.app.gateway.routes import Route, routes_of, rpcs_of
 
 Fields: TypeAlias = dict[str, "Fields | None"]
 """Field names; None where any value may stand."""
@@ -46,19 +47,12 @@ def _bodies(descriptor: Path, services: Sequence[str]) -> list[tuple[str, str, F
     for file in files.file:
         for message in file.message_type:
             _index(f".{file.package}.{message.name}", message, messages)
-    found = []
-    for file in files.file:
-        for service in file.service:
-            if f"{file.package}.{service.name}" not in services:
-                continue
-            for rpc in service.method:
-                rule = rpc.options.Extensions[annotations_pb2.http]
-                for binding in (rule, *rule.additional_bindings):
-                    verb = binding.WhichOneof("pattern")
-                    if verb in ("post", "put", "patch"):
-                        fields = _body(binding, messages[rpc.input_type], messages)
-                        found.append((verb.upper(), getattr(binding, verb), fields))
-    return found
+    return [
+        (route.verb, route.path, _body(route, messages[rpc.input_type], messages))
+        for _, rpc in rpcs_of(files, services)
+        for route in routes_of(rpc)
+        if route.verb in ("POST", "PUT", "PATCH")
+    ]
 
 
 def _index(
@@ -72,12 +66,12 @@ def _index(
 
 
 def _body(
-    rule: http_pb2.HttpRule, request: descriptor_pb2.DescriptorProto, messages: _Messages
+    route: Route, request: descriptor_pb2.DescriptorProto, messages: _Messages
 ) -> Fields | None:
-    if rule.body == "*":
+    if route.body == "*":
         return _fields(request, messages, 0)
     for field in request.field:
-        if field.name == rule.body:
+        if field.name == route.body:
             return _inner(field, messages, 0)
     return {}
 

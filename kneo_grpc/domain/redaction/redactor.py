@@ -75,7 +75,7 @@ _NAME_MARKS: tuple[Mark, ...] = (
 _COUNTED = re.compile(rb"(?:input|output|total|prompt|completion|max)_tokens(?=[\x00-\x1f\"])")
 _VALUE_KEYS = frozenset({"value", "values", "before", "after", "default"})
 _NAME_KEYS = ("path", "name", "key", "header", "field")
-_REFERENCE = frozenset({"name", "env_var", "present", "value"})
+_REFERENCE = frozenset({"name", "env_var", "present"})
 _PATH_PARTS = re.compile(r"[.\[\]/]+")
 
 
@@ -264,7 +264,14 @@ def _spellings(secrets: tuple[str, ...]) -> list[bytes]:
 
 def _is_reference(value: Mapping[Any, Any]) -> bool:
     """Tell an entry of an inventory, which says where a secret is and not what it is."""
-    return value.keys() == _REFERENCE and value["value"] in (None, MARKER)
+    rest = value.keys() - _REFERENCE
+    return (
+        rest <= {"value", "status"}
+        and len(rest) + len(_REFERENCE) == len(value)
+        and value["present"] in (True, False)
+        and value.get("value") in (None, MARKER)
+        and value.get("status") in (None, "present", "missing")
+    )
 
 
 def _is(one: Any, other: Any) -> bool:

@@ -7,7 +7,9 @@ literal first and costs nothing where that is missing; no pattern here takes mor
 import re
 from collections.abc import Callable, Iterable
 
-MARK = b"[REDACTED]"
+from kneo_grpc.domain.redaction.rules import MARKER
+
+MARK = MARKER.encode()
 MARK_EMAIL = b"[REDACTED_EMAIL]"
 MARK_SSN = b"[REDACTED_SSN]"
 

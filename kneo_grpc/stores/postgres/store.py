@@ -108,6 +108,7 @@ class PostgresStore(TrailReader):
         if self._committer is not None:
             await self._committer.stop()
             self._committer = None
+        await self._finish_appending()
         if self._announcement is not None:
             self._announcement.cancel()
         for session in self._sessions:
@@ -139,7 +140,7 @@ class PostgresStore(TrailReader):
     async def renew_leases(
         self, owner: str, lease_for: timedelta, run_ids: Collection[RunId]
     ) -> frozenset[RunId]:
-        """Extend a process's unexpired leases on runs."""
+        """Extend a process's leases on runs, also expired ones that nobody took."""
         found = await self._heartbeats.fetch(
             self._statements["leases_renew"], owner, lease_for, list(run_ids), repeats=True
         )

@@ -16,8 +16,10 @@ _SENTENCES = {
     sqlite3.SQLITE_CORRUPT: "is damaged",
     sqlite3.SQLITE_NOTADB: "is damaged or not a SQLite database",
     sqlite3.SQLITE_NOMEM: "cannot be used: memory is short",
-    sqlite3.SQLITE_INTERRUPT: "was not read: the statement took too long",
 }
+UNFIT = (UnicodeError, OverflowError)
+"""What the driver raises for a text that is no Unicode, and for a number beyond 64 bits."""
+
 _PRIMARY = 0xFF
 """The low byte of an extended result code is the primary one."""
 
@@ -37,7 +39,7 @@ def translate(path: Path, error: Exception) -> Exception:
     """Return the error that a caller of the store shall see; a programmer's error stays as it
     is.
     """
-    if isinstance(error, UnicodeError):
+    if isinstance(error, UNFIT):
         return InvalidInput("The database cannot store a value of this request.")
     sentence = describe(path, error)
     return error if sentence is None else StoreUnavailable(sentence)

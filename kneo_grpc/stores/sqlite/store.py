@@ -105,6 +105,7 @@ class SqliteStore(TrailReader):
         if self._committer is not None:
             await self._committer.stop()
             self._committer = None
+        await self._finish_appending()
         for threads in (self._read_threads, self._write_thread):
             if threads is not None:
                 await asyncio.to_thread(threads.shutdown)
@@ -134,7 +135,7 @@ class SqliteStore(TrailReader):
     async def renew_leases(
         self, owner: str, lease_for: timedelta, run_ids: Collection[RunId]
     ) -> frozenset[RunId]:
-        """Extend a process's unexpired leases on runs."""
+        """Extend a process's leases on runs, also expired ones that nobody took."""
         ids = json.dumps(list(run_ids))
         found = await self._claim("leases_renew", owner, micros_from_duration(lease_for), ids)
         return frozenset(row["run_id"] for row in found)
@@ -177,7 +178,7 @@ class SqliteStore(TrailReader):
             raise StoreUnavailable("The store is not started.")
         try:
             return await self._in(self._read_threads, lambda: self._read(sql, arguments))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, *errors.UNFIT) as error:
             raise errors.translate(self._path, error) from error
 
     def _writing(self) -> tuple[ThreadPoolExecutor, Writer]:

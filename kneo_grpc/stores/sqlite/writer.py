@@ -133,7 +133,7 @@ class Writer:
                 if connection.in_transaction:
                     connection.execute("rollback")
                 raise
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, *errors.UNFIT) as error:
             raise errors.translate(self._path, error) from error
         return done
 

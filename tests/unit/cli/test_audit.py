@@ -82,9 +82,9 @@ def test_breaks_are_told_with_their_numbers_and_exit_with_one(kneo, backend):
 
 def test_parts_are_put_together(kneo, monkeypatch, backend):
     parts = {
-        None: {**WHOLE, "checked": 5, "pruned": 1, "next_page_token": "n5"},
-        "n5": {**BROKEN, "checked": 4, "pruned": 0, "next_page_token": "t0."},
-        "t0.": {**WHOLE, "checked": 9, "pruned": 0},
+        None: {**WHOLE, "phase": "chain", "checked": 5, "pruned": 1, "next_page_token": "A"},
+        "A": {**BROKEN, "phase": "chain", "checked": 4, "pruned": 0, "next_page_token": "B"},
+        "B": {**WHOLE, "phase": "records", "checked": 9, "pruned": 0},
     }
 
     async def verify_audit(query):
@@ -93,6 +93,13 @@ def test_parts_are_put_together(kneo, monkeypatch, backend):
     monkeypatch.setattr(backend, "verify_audit", verify_audit, raising=False)
     found = json.loads(kneo("audit", "verify", "--json").stdout)
     assert found == {**BROKEN, "checked": 9, "pruned": 1, "breaks_total": 3}
+
+
+def test_a_page_token_is_passed_on_and_the_next_one_told(kneo, backend):
+    backend.answers["list_audit_events"] = {**PAGE, "next_page_token": "t0ken"}
+    result = kneo("audit", "list", "--page-token", "before", "--limit", "1")
+    assert backend.calls[0][1][0]["page_token"] == "before"
+    assert result.stdout.splitlines()[-1] == "The next page: --page-token t0ken"
 
 
 @pytest.mark.parametrize("word", ["list", "verify"])

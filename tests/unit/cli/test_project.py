@@ -205,6 +205,7 @@ def test_secrets_are_named_and_never_shown(kneo, project: Path) -> None:
         "env_var": "ACME_TOKEN",
         "present": True,
         "value": "[REDACTED]",
+        "status": "present",
     }
     assert {"openai", "openai-agents", "anthropic", "google", "google-adk"} < set(
         found["providers"]
@@ -216,6 +217,18 @@ def test_secrets_are_named_and_never_shown(kneo, project: Path) -> None:
     for value in ("s3cret", "sk-1", "tok"):
         assert value not in result.stdout.replace("tokens", "")
         assert f" {value} " not in table
+
+
+def test_the_inventory_is_the_one_that_the_service_shows(kneo, empty: Path) -> None:
+    env = {"OPENAI_API_KEY": "s3cret", "KNEO_SERV_API_KEY": "tok"}
+    own = json.loads(kneo("config", "secrets", "--json", env=env).stdout)
+    shown = json.loads(kneo("credentials", "--local", "--json", env=env).stdout)["inventory"]
+    for table in ("providers", "extra", "service_tokens"):
+        entries = {
+            name: {field: value for field, value in entry.items() if value is not None}
+            for name, entry in own[table].items()
+        }
+        assert entries == shown[table]
 
 
 def test_secrets_need_no_project(kneo, empty: Path) -> None:

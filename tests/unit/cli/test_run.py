@@ -43,6 +43,16 @@ def test_the_target_is_the_workflow_and_a_session_can_be_named(kneo, backend, sp
     }
 
 
+def test_spec_run_is_the_other_call_with_the_same_body(kneo, backend, spec_path):
+    backend.answers |= {"create_run": COMPLETED, "run_spec": COMPLETED}
+    words = [str(spec_path), "-i", "hi", "--session-id", "talk", "--timeout-seconds", "9"]
+    plain, of_spec = kneo("run", *words), kneo("spec", "run", *words)
+    assert (of_spec.exit_code, of_spec.stdout) == (plain.exit_code, plain.stdout)
+    (first, sent), (second, sent_again) = backend.calls
+    assert (first, second) == ("create_run", "run_spec")
+    assert sent == sent_again
+
+
 def test_a_completed_run_leaves_only_its_output_on_stdout(kneo, backend, spec_path):
     backend.answers["create_run"] = COMPLETED
     result = kneo("run", str(spec_path), "-i", "hi")

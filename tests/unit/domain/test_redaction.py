@@ -228,6 +228,11 @@ def test_an_inventory_of_secrets_still_tells_where_they_are() -> None:
     entry = {"name": "x", "env_var": "MY_API_KEY", "present": True, "value": MARKER}
     inventory = {"service_tokens": {"MY_API_KEY": entry}}
     assert REDACTOR.data(inventory) is inventory
+    missing = {"name": "x", "env_var": "MY_API_KEY", "present": False, "status": "missing"}
+    inventory = {"service_tokens": {"MY_API_KEY": missing}}
+    assert REDACTOR.data(inventory) is inventory
+    for more in ({"status": "hunter"}, {"secret": "hunter"}, {"present": "hunter"}):
+        assert REDACTOR.data({"MY_API_KEY": {**missing, **more}}) == {"MY_API_KEY": MARKER}
     assert REDACTOR.data({"MY_API_KEY": {**entry, "value": "hunter"}}) == {"MY_API_KEY": MARKER}
 
 

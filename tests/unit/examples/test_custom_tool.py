@@ -3,18 +3,17 @@
 import json
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 
-from tests.gateway.support_service import free_port, kneo, plain_environment, project
+from tests.gateway.support_service import project
+from tests.ports import free_port
+from tests.processes import kneo, plain_environment, serving
 
 SPEC = "examples/custom_tool/lookup_agent.yaml"
 QUESTION = "What's the email for u-002?"
@@ -66,32 +65,10 @@ def url(folder: Path) -> Iterator[str]:
     """A service that `python examples/custom_tool/serve_lookup.py` started."""
     port = free_port()
     keys = {"KNEO_SERV_API_KEYS": "operator:operator-token:operator"}
-    log = folder / "service.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [PYTHON, "examples/custom_tool/serve_lookup.py", str(port)],
-            cwd=folder,
-            env=plain_environment(folder, KNEO_SERV_STATE_PATH="service.sqlite", **keys),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        until = time.monotonic() + 60
-        while not _answers(f"http://127.0.0.1:{port}/readyz"):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < until, log.read_text()
-            time.sleep(0.1)
+    keys["KNEO_SERV_STATE_PATH"] = "service.sqlite"
+    program = ("examples/custom_tool/serve_lookup.py", str(port))
+    with serving(*program, folder=folder, port=port, **keys):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0, log.read_text()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=5).is_success
-    except httpx.TransportError:
-        return False
 
 
 def python(folder: Path, *words: str) -> str:

@@ -476,3 +476,21 @@ def test_a_source_is_what_its_data_says(source: SpecSource) -> None:
     told = json.loads(json.dumps(source.to_data()))
     assert SpecSource.from_data({**told, "target": "workflow", "session_id": "s"}) == source
     assert all(told.values())
+
+
+async def test_a_plan_that_is_forgotten_while_its_skills_are_looked_at_is_kept_anew(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.write("law.md", "Obey.")
+    skills = {"law": {"source": "law.md"}}
+    source = SpecSource(spec={**SPEC, "agent": {"name": "a", "skills": ["law"]}, "skills": skills})
+    compiled = await house.specs.compile(source)
+    kept = house.specs._compiled
+
+    def forgotten_meanwhile(_: object) -> bool:
+        kept.clear()
+        return True
+
+    monkeypatch.setattr(house.specs, "_skills_are_those_of", forgotten_meanwhile)
+    assert await house.specs.compile(source) is compiled
+    assert [*kept.values()] == [compiled]

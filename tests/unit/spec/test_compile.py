@@ -10,16 +10,8 @@ import pytest
 
 from kneo_grpc.domain.errors import SpecInvalid
 from kneo_grpc.domain.human import HumanRequestType, OnTimeout
-from kneo_grpc.domain.plan import (
-    ROOT,
-    AgentPlan,
-    HumanPlan,
-    Plan,
-    StepPlan,
-    ToolPlan,
-    decode_plan,
-    encode_plan,
-)
+from kneo_grpc.domain.plan import ROOT, AgentPlan, HumanPlan, Plan, StepPlan, ToolPlan
+from kneo_grpc.domain.plan_codec import decode_plan, encode_plan
 from kneo_grpc.spec.compile import compile_spec
 from kneo_grpc.spec.load import load_object, load_text
 from kneo_grpc.spec.validate import validate

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kneo_grpc.domain.diagnostic import Diagnostic, has_errors
 from kneo_grpc.domain.errors import SpecInvalid
-from kneo_grpc.domain.plan import decode_plan, encode_plan
+from kneo_grpc.domain.plan_codec import decode_plan, encode_plan
 from kneo_grpc.spec.compile import plan_of
 from kneo_grpc.spec.json_schema import json_schema
 from kneo_grpc.spec.load import load_object

@@ -21,9 +21,8 @@ from kneo_grpc.domain.plan import (
     Plan,
     RuntimePlan,
     SkillPlan,
-    decode_plan,
-    encode_plan,
 )
+from kneo_grpc.domain.plan_codec import decode_plan, encode_plan
 from kneo_grpc.spec import codes
 from kneo_grpc.spec.compile import plan_of
 from kneo_grpc.spec.json_schema import json_schema
@@ -248,7 +247,7 @@ sys.modules["kneo_grpc"] = package
 spec = types.ModuleType("kneo_grpc.spec")
 spec.__path__ = [sys.argv[1] + "/spec"]
 sys.modules["kneo_grpc.spec"] = spec
-from kneo_grpc.domain.plan import decode_plan, encode_plan
+from kneo_grpc.domain.plan_codec import decode_plan, encode_plan
 from kneo_grpc.spec.scalars import canonical_number, plain
 content = sys.stdin.buffer.read()
 digest, again = encode_plan(decode_plan(content))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kneo_grpc.domain.diagnostic import has_errors
 from kneo_grpc.domain.errors import SpecInvalid
-from kneo_grpc.domain.plan import decode_plan, encode_plan
+from kneo_grpc.domain.plan_codec import decode_plan, encode_plan
 from kneo_grpc.spec.compile import compile_spec
 from kneo_grpc.spec.load import load_object, load_text
 from kneo_grpc.spec.merge import merge

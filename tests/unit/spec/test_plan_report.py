@@ -31,6 +31,23 @@ WIDE = {
     "mcp_servers": {"tracker": {"transport": "stdio", "command": "tracker"}},
     "components": {"agents": {"other": {"name": "second", "tools": {"include": ["issues"]}}}},
 }
+NOBODY_ASKED = {
+    "version": "v1",
+    "agent": {"name": "root"},
+    "components": {"humans": {"boss": {}}},
+}
+NOTHING_PERMITTED = {
+    "version": "v1",
+    "agent": {"name": "root", "tools": {"include": ["issues"], "permissions": {}}},
+    "tools": {"issues": {"description": "i", "agent": "by_policy"}},
+    "components": {
+        "agents": {
+            "by_policy": {"name": "b", "policies": {"tool": {}}},
+            "wide": {"name": "w", "tools": {"include": ["issues"]}},
+            "none": {"name": "n"},
+        }
+    },
+}
 TOUCHES = {
     "W_TOOL_POLICY_UNRESTRICTED",
     "W_TOOL_NETWORK_UNRESTRICTED",
@@ -78,10 +95,23 @@ def told(report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("data", [*SPECS.values(), WIDE], ids=[*SPECS, "wide"])
+OWN = {"wide": WIDE, "nobody_asked": NOBODY_ASKED, "nothing_permitted": NOTHING_PERMITTED}
+
+
+@pytest.mark.parametrize("data", [*SPECS.values(), *OWN.values()], ids=[*SPECS, *OWN])
 def test_the_two_reports_say_the_same(data: dict[str, Any]) -> None:
     of_spec, of_plan = reports(data)
     assert told(of_plan) == told(of_spec)
+
+
+def test_permissions_that_name_no_right_are_no_missing_ones() -> None:
+    for report in reports(NOTHING_PERMITTED):
+        policies = {item["agent"]: item for item in report["tools"]["agent_policies"]}
+        assert (policies["agent"]["permissions"], policies["agent"]["unrestricted"]) == ({}, False)
+        assert policies["components.agents.by_policy"]["permissions"] == {}
+        assert policies["components.agents.wide"]["unrestricted"] is True
+        found = [item["path"] for item in report["diagnostics"] if item["code"] in TOUCHES]
+        assert found == ["components.agents.wide.tools", "workflow"]
 
 
 def test_wide_permissions_are_found_in_a_plan() -> None:

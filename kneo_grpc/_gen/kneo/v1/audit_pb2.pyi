@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ListAuditEventsRequest(_message.Message):
-    __slots__ = ("event_type", "run_id", "continuation_id", "actor", "created_after", "created_before", "limit", "offset", "sort_by", "sort_order")
+    __slots__ = ("event_type", "run_id", "continuation_id", "actor", "created_after", "created_before", "limit", "offset", "sort_by", "sort_order", "page_token")
     EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     CONTINUATION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,7 @@ class ListAuditEventsRequest(_message.Message):
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     SORT_BY_FIELD_NUMBER: _ClassVar[int]
     SORT_ORDER_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     event_type: str
     run_id: str
     continuation_id: str
@@ -33,10 +34,11 @@ class ListAuditEventsRequest(_message.Message):
     offset: int
     sort_by: str
     sort_order: str
-    def __init__(self, event_type: _Optional[str] = ..., run_id: _Optional[str] = ..., continuation_id: _Optional[str] = ..., actor: _Optional[str] = ..., created_after: _Optional[str] = ..., created_before: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[str] = ...) -> None: ...
+    page_token: str
+    def __init__(self, event_type: _Optional[str] = ..., run_id: _Optional[str] = ..., continuation_id: _Optional[str] = ..., actor: _Optional[str] = ..., created_after: _Optional[str] = ..., created_before: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[str] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListAuditEventsResponse(_message.Message):
-    __slots__ = ("events", "count", "total", "limit", "offset", "sort_by", "sort_order", "window")
+    __slots__ = ("events", "count", "total", "limit", "offset", "sort_by", "sort_order", "window", "next_page_token")
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +47,7 @@ class ListAuditEventsResponse(_message.Message):
     SORT_BY_FIELD_NUMBER: _ClassVar[int]
     SORT_ORDER_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[AuditEvent]
     count: int
     total: int
@@ -53,7 +56,8 @@ class ListAuditEventsResponse(_message.Message):
     sort_by: str
     sort_order: str
     window: int
-    def __init__(self, events: _Optional[_Iterable[_Union[AuditEvent, _Mapping]]] = ..., count: _Optional[int] = ..., total: _Optional[int] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[str] = ..., window: _Optional[int] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, events: _Optional[_Iterable[_Union[AuditEvent, _Mapping]]] = ..., count: _Optional[int] = ..., total: _Optional[int] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[str] = ..., window: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class AuditEvent(_message.Message):
     __slots__ = ("id", "event_type", "run_id", "continuation_id", "actor", "metadata", "created_at", "number", "digest")
@@ -86,7 +90,7 @@ class VerifyAuditRequest(_message.Message):
     def __init__(self, limit: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class VerifyAuditResponse(_message.Message):
-    __slots__ = ("valid", "checked", "pruned", "breaks", "next_page_token", "head_number", "head_digest", "unsealed", "oldest_unsealed_at")
+    __slots__ = ("valid", "checked", "pruned", "breaks", "next_page_token", "head_number", "head_digest", "unsealed", "oldest_unsealed_at", "phase")
     VALID_FIELD_NUMBER: _ClassVar[int]
     CHECKED_FIELD_NUMBER: _ClassVar[int]
     PRUNED_FIELD_NUMBER: _ClassVar[int]
@@ -96,6 +100,7 @@ class VerifyAuditResponse(_message.Message):
     HEAD_DIGEST_FIELD_NUMBER: _ClassVar[int]
     UNSEALED_FIELD_NUMBER: _ClassVar[int]
     OLDEST_UNSEALED_AT_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
     valid: bool
     checked: int
     pruned: int
@@ -105,7 +110,8 @@ class VerifyAuditResponse(_message.Message):
     head_digest: str
     unsealed: int
     oldest_unsealed_at: _timestamp_pb2.Timestamp
-    def __init__(self, valid: _Optional[bool] = ..., checked: _Optional[int] = ..., pruned: _Optional[int] = ..., breaks: _Optional[_Iterable[_Union[AuditBreak, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., head_number: _Optional[int] = ..., head_digest: _Optional[str] = ..., unsealed: _Optional[int] = ..., oldest_unsealed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    phase: str
+    def __init__(self, valid: _Optional[bool] = ..., checked: _Optional[int] = ..., pruned: _Optional[int] = ..., breaks: _Optional[_Iterable[_Union[AuditBreak, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., head_number: _Optional[int] = ..., head_digest: _Optional[str] = ..., unsealed: _Optional[int] = ..., oldest_unsealed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., phase: _Optional[str] = ...) -> None: ...
 
 class AuditBreak(_message.Message):
     __slots__ = ("kind", "number", "last_number", "audit_id")

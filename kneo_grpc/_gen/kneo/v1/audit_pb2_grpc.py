@@ -52,7 +52,8 @@ class AuditServiceServicer:
     """
 
     def ListAuditEvents(self, request, context):
-        """ListAuditEvents returns a page of the audit trail, the newest first. Scope audit:read. Errors: validation_error.
+        """ListAuditEvents returns a page of the audit trail, the newest first. Scope audit:read.
+        Errors: validation_error, invalid_timestamp, invalid_page_token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -60,7 +61,8 @@ class AuditServiceServicer:
 
     def VerifyAudit(self, request, context):
         """VerifyAudit checks one part of the trail: the chain of sealed events by number, then that no event is without a place in it.
-        A caller repeats it with next_page_token until none is given. Scope audit:read. Errors: validation_error.
+        A caller repeats it with next_page_token until none is given. Scope audit:read.
+        Errors: validation_error, invalid_page_token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -15,7 +15,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Run(_message.Message):
-    __slots__ = ("id", "run_id", "status", "agent_name", "workflow_name", "workflow_kind", "input_text", "output_text", "current_step_index", "current_step_id", "current_node_id", "visited_steps", "visited_nodes", "pending_human_request", "pending_human_requests", "continuation_id", "continuation_ids", "trace_event_count", "metadata", "error", "session_id", "attempt", "created_at", "updated_at", "started_at", "completed_at", "deadline_at", "deadline_time", "target", "environment")
+    __slots__ = ("id", "run_id", "status", "agent_name", "workflow_name", "workflow_kind", "input_text", "output_text", "current_step_index", "current_step_id", "current_node_id", "visited_steps", "visited_nodes", "pending_human_request", "pending_human_requests", "continuation_id", "continuation_ids", "trace_event_count", "metadata", "error", "session_id", "attempt", "created_at", "updated_at", "started_at", "completed_at", "deadline_at", "deadline_time", "target", "environment", "usage", "parent_run_id")
     ID_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +46,8 @@ class Run(_message.Message):
     DEADLINE_TIME_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    PARENT_RUN_ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     run_id: str
     status: str
@@ -76,7 +78,19 @@ class Run(_message.Message):
     deadline_time: _timestamp_pb2.Timestamp
     target: str
     environment: str
-    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., status: _Optional[str] = ..., agent_name: _Optional[str] = ..., workflow_name: _Optional[str] = ..., workflow_kind: _Optional[str] = ..., input_text: _Optional[str] = ..., output_text: _Optional[str] = ..., current_step_index: _Optional[int] = ..., current_step_id: _Optional[str] = ..., current_node_id: _Optional[str] = ..., visited_steps: _Optional[_Iterable[str]] = ..., visited_nodes: _Optional[_Iterable[str]] = ..., pending_human_request: _Optional[_Union[_human_request_pb2.HumanRequest, _Mapping]] = ..., pending_human_requests: _Optional[_Iterable[_Union[_human_request_pb2.HumanRequest, _Mapping]]] = ..., continuation_id: _Optional[str] = ..., continuation_ids: _Optional[_Iterable[str]] = ..., trace_event_count: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., error: _Optional[_Union[_run_result_pb2.RunError, _Mapping]] = ..., session_id: _Optional[str] = ..., attempt: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline_at: _Optional[float] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., target: _Optional[str] = ..., environment: _Optional[str] = ...) -> None: ...
+    usage: TokenUsage
+    parent_run_id: str
+    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., status: _Optional[str] = ..., agent_name: _Optional[str] = ..., workflow_name: _Optional[str] = ..., workflow_kind: _Optional[str] = ..., input_text: _Optional[str] = ..., output_text: _Optional[str] = ..., current_step_index: _Optional[int] = ..., current_step_id: _Optional[str] = ..., current_node_id: _Optional[str] = ..., visited_steps: _Optional[_Iterable[str]] = ..., visited_nodes: _Optional[_Iterable[str]] = ..., pending_human_request: _Optional[_Union[_human_request_pb2.HumanRequest, _Mapping]] = ..., pending_human_requests: _Optional[_Iterable[_Union[_human_request_pb2.HumanRequest, _Mapping]]] = ..., continuation_id: _Optional[str] = ..., continuation_ids: _Optional[_Iterable[str]] = ..., trace_event_count: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., error: _Optional[_Union[_run_result_pb2.RunError, _Mapping]] = ..., session_id: _Optional[str] = ..., attempt: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline_at: _Optional[float] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., target: _Optional[str] = ..., environment: _Optional[str] = ..., usage: _Optional[_Union[TokenUsage, _Mapping]] = ..., parent_run_id: _Optional[str] = ...) -> None: ...
+
+class TokenUsage(_message.Message):
+    __slots__ = ("input_tokens", "output_tokens", "total_tokens")
+    INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    def __init__(self, input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ...) -> None: ...
 
 class GetRunRequest(_message.Message):
     __slots__ = ("run_id",)
@@ -191,7 +205,7 @@ class RunTrace(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., events: _Optional[_Iterable[_Union[TraceEvent, _Mapping]]] = ..., count: _Optional[int] = ..., total: _Optional[int] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., sort_by: _Optional[str] = ..., sort_order: _Optional[str] = ..., next_page_token: _Optional[str] = ..., window: _Optional[int] = ..., dropped: _Optional[int] = ..., complete: _Optional[bool] = ...) -> None: ...
 
 class TraceEvent(_message.Message):
-    __slots__ = ("type", "run_id", "event_id", "sequence", "timestamp", "agent_name", "workflow_name", "step_id", "runtime_mode", "model_provider", "model_name", "tool_name", "input_preview", "output_preview", "metadata", "error")
+    __slots__ = ("type", "run_id", "event_id", "sequence", "timestamp", "agent_name", "workflow_name", "step_id", "runtime_mode", "model_provider", "model_name", "tool_name", "input_preview", "output_preview", "metadata", "error", "span_id", "parent_span_id")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -208,6 +222,8 @@ class TraceEvent(_message.Message):
     OUTPUT_PREVIEW_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    SPAN_ID_FIELD_NUMBER: _ClassVar[int]
+    PARENT_SPAN_ID_FIELD_NUMBER: _ClassVar[int]
     type: str
     run_id: str
     event_id: str
@@ -224,7 +240,9 @@ class TraceEvent(_message.Message):
     output_preview: str
     metadata: _struct_pb2.Struct
     error: str
-    def __init__(self, type: _Optional[str] = ..., run_id: _Optional[str] = ..., event_id: _Optional[str] = ..., sequence: _Optional[int] = ..., timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., agent_name: _Optional[str] = ..., workflow_name: _Optional[str] = ..., step_id: _Optional[str] = ..., runtime_mode: _Optional[str] = ..., model_provider: _Optional[str] = ..., model_name: _Optional[str] = ..., tool_name: _Optional[str] = ..., input_preview: _Optional[str] = ..., output_preview: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., error: _Optional[str] = ...) -> None: ...
+    span_id: str
+    parent_span_id: str
+    def __init__(self, type: _Optional[str] = ..., run_id: _Optional[str] = ..., event_id: _Optional[str] = ..., sequence: _Optional[int] = ..., timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., agent_name: _Optional[str] = ..., workflow_name: _Optional[str] = ..., step_id: _Optional[str] = ..., runtime_mode: _Optional[str] = ..., model_provider: _Optional[str] = ..., model_name: _Optional[str] = ..., tool_name: _Optional[str] = ..., input_preview: _Optional[str] = ..., output_preview: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., error: _Optional[str] = ..., span_id: _Optional[str] = ..., parent_span_id: _Optional[str] = ...) -> None: ...
 
 class ListCheckpointsRequest(_message.Message):
     __slots__ = ("run_id", "type", "limit", "offset", "sort_by", "sort_order", "page_token")
@@ -364,6 +382,18 @@ class ContinueRunRequest(_message.Message):
     run_id: str
     def __init__(self, run_id: _Optional[str] = ...) -> None: ...
 
+class ForkRunRequest(_message.Message):
+    __slots__ = ("run_id", "checkpoint_sequence", "input", "async_mode")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    ASYNC_MODE_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    checkpoint_sequence: int
+    input: str
+    async_mode: bool
+    def __init__(self, run_id: _Optional[str] = ..., checkpoint_sequence: _Optional[int] = ..., input: _Optional[str] = ..., async_mode: _Optional[bool] = ...) -> None: ...
+
 class GetRunReplayRequest(_message.Message):
     __slots__ = ("run_id",)
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -459,7 +489,7 @@ class GetRunGraphRequest(_message.Message):
     def __init__(self, run_id: _Optional[str] = ...) -> None: ...
 
 class RunGraph(_message.Message):
-    __slots__ = ("run_id", "status", "workflow_name", "workflow_kind", "start", "max_steps", "nodes", "edges", "subgraphs", "selector_agent", "current", "current_nodes", "visited")
+    __slots__ = ("run_id", "status", "workflow_name", "workflow_kind", "start", "max_steps", "nodes", "edges", "subgraphs", "selector_agent", "current", "current_nodes", "visited", "steps", "step_count")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -473,6 +503,8 @@ class RunGraph(_message.Message):
     CURRENT_FIELD_NUMBER: _ClassVar[int]
     CURRENT_NODES_FIELD_NUMBER: _ClassVar[int]
     VISITED_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    STEP_COUNT_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     status: str
     workflow_name: str
@@ -486,7 +518,43 @@ class RunGraph(_message.Message):
     current: str
     current_nodes: _containers.RepeatedScalarFieldContainer[str]
     visited: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, run_id: _Optional[str] = ..., status: _Optional[str] = ..., workflow_name: _Optional[str] = ..., workflow_kind: _Optional[str] = ..., start: _Optional[str] = ..., max_steps: _Optional[int] = ..., nodes: _Optional[_Iterable[_Union[_spec_pb2.GraphNode, _Mapping]]] = ..., edges: _Optional[_Iterable[_Union[_spec_pb2.GraphEdge, _Mapping]]] = ..., subgraphs: _Optional[_Iterable[_Union[_spec_pb2.NestedGraph, _Mapping]]] = ..., selector_agent: _Optional[str] = ..., current: _Optional[str] = ..., current_nodes: _Optional[_Iterable[str]] = ..., visited: _Optional[_Iterable[str]] = ...) -> None: ...
+    steps: _containers.RepeatedCompositeFieldContainer[ExecutedStep]
+    step_count: int
+    def __init__(self, run_id: _Optional[str] = ..., status: _Optional[str] = ..., workflow_name: _Optional[str] = ..., workflow_kind: _Optional[str] = ..., start: _Optional[str] = ..., max_steps: _Optional[int] = ..., nodes: _Optional[_Iterable[_Union[_spec_pb2.GraphNode, _Mapping]]] = ..., edges: _Optional[_Iterable[_Union[_spec_pb2.GraphEdge, _Mapping]]] = ..., subgraphs: _Optional[_Iterable[_Union[_spec_pb2.NestedGraph, _Mapping]]] = ..., selector_agent: _Optional[str] = ..., current: _Optional[str] = ..., current_nodes: _Optional[_Iterable[str]] = ..., visited: _Optional[_Iterable[str]] = ..., steps: _Optional[_Iterable[_Union[ExecutedStep, _Mapping]]] = ..., step_count: _Optional[int] = ...) -> None: ...
+
+class ExecutedStep(_message.Message):
+    __slots__ = ("path", "parent_path", "step_id", "kind", "ref", "workflow_name", "status", "attempt", "iteration", "branch", "started_at", "ended_at", "error", "output_preview", "fallback_step")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    PARENT_PATH_FIELD_NUMBER: _ClassVar[int]
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    REF_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_NAME_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    ITERATION_FIELD_NUMBER: _ClassVar[int]
+    BRANCH_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_PREVIEW_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_STEP_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    parent_path: str
+    step_id: str
+    kind: str
+    ref: str
+    workflow_name: str
+    status: str
+    attempt: int
+    iteration: int
+    branch: str
+    started_at: _timestamp_pb2.Timestamp
+    ended_at: _timestamp_pb2.Timestamp
+    error: _run_result_pb2.RunError
+    output_preview: str
+    fallback_step: str
+    def __init__(self, path: _Optional[str] = ..., parent_path: _Optional[str] = ..., step_id: _Optional[str] = ..., kind: _Optional[str] = ..., ref: _Optional[str] = ..., workflow_name: _Optional[str] = ..., status: _Optional[str] = ..., attempt: _Optional[int] = ..., iteration: _Optional[int] = ..., branch: _Optional[str] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[_run_result_pb2.RunError, _Mapping]] = ..., output_preview: _Optional[str] = ..., fallback_step: _Optional[str] = ...) -> None: ...
 
 class GetRunPolicyReportRequest(_message.Message):
     __slots__ = ("run_id",)

@@ -72,6 +72,11 @@ class RunServiceStub:
                 request_serializer=kneo_dot_v1_dot_run__pb2.ContinueRunRequest.SerializeToString,
                 response_deserializer=kneo_dot_v1_dot_run__result__pb2.RunResult.FromString,
                 _registered_method=True)
+        self.ForkRun = channel.unary_unary(
+                '/kneo.v1.RunService/ForkRun',
+                request_serializer=kneo_dot_v1_dot_run__pb2.ForkRunRequest.SerializeToString,
+                response_deserializer=kneo_dot_v1_dot_run__result__pb2.RunResult.FromString,
+                _registered_method=True)
         self.GetRunReplay = channel.unary_unary(
                 '/kneo.v1.RunService/GetRunReplay',
                 request_serializer=kneo_dot_v1_dot_run__pb2.GetRunReplayRequest.SerializeToString,
@@ -123,8 +128,8 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRuns(self, request, context):
-        """ListRuns returns a page of summaries of runs: all fields of Run, but for metadata, which holds target and environment
-        only. Scope runs:read. Errors: validation_error, invalid_timestamp, invalid_page_token.
+        """ListRuns returns a page of summaries of runs: all fields of Run, but for usage, and for metadata, which holds target and
+        environment only. Scope runs:read. Errors: validation_error, invalid_timestamp, invalid_page_token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,6 +164,18 @@ class RunServiceServicer:
         """ContinueRun lets a failed run go on with the step that failed; what completed is not executed again. It answers as
         CreateRun does. Scope runs:write. Idempotent under the header idempotency-key.
         Errors: not_found, run_state_conflict, idempotency_key_conflict, idempotency_key_in_progress, queue_full,
+        store_unavailable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForkRun(self, request, context):
+        """ForkRun starts a new run where another one stood: at a checkpoint of it, with the same frozen plan. What had ended by then
+        is not executed again; what was open begins anew, people are asked anew. The other run stays as it is. It answers as
+        CreateRun does. Scope runs:write. Idempotent under the header idempotency-key.
+        Errors: not_found (the run or the checkpoint), run_state_conflict (nothing was open at the checkpoint, or the run's
+        checkpoints have been removed), validation_error, idempotency_key_conflict, idempotency_key_in_progress, queue_full,
         store_unavailable.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -239,6 +256,11 @@ def add_RunServiceServicer_to_server(servicer, server):
             'ContinueRun': grpc.unary_unary_rpc_method_handler(
                     servicer.ContinueRun,
                     request_deserializer=kneo_dot_v1_dot_run__pb2.ContinueRunRequest.FromString,
+                    response_serializer=kneo_dot_v1_dot_run__result__pb2.RunResult.SerializeToString,
+            ),
+            'ForkRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForkRun,
+                    request_deserializer=kneo_dot_v1_dot_run__pb2.ForkRunRequest.FromString,
                     response_serializer=kneo_dot_v1_dot_run__result__pb2.RunResult.SerializeToString,
             ),
             'GetRunReplay': grpc.unary_unary_rpc_method_handler(
@@ -456,6 +478,33 @@ class RunService:
             target,
             '/kneo.v1.RunService/ContinueRun',
             kneo_dot_v1_dot_run__pb2.ContinueRunRequest.SerializeToString,
+            kneo_dot_v1_dot_run__result__pb2.RunResult.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForkRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kneo.v1.RunService/ForkRun',
+            kneo_dot_v1_dot_run__pb2.ForkRunRequest.SerializeToString,
             kneo_dot_v1_dot_run__result__pb2.RunResult.FromString,
             options,
             channel_credentials,

@@ -132,7 +132,11 @@ class SpecServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RunSpec(self, request, context):
-        """RunSpec does what CreateRun does, under its own idempotency scope. Scope runs:write. Errors as CreateRun.
+        """RunSpec does what CreateRun does; the audit trail says spec.run. Scope runs:write.
+        Idempotent under the header idempotency-key, whose keys are others than those of CreateRun.
+        Errors: invalid_request, spec_invalid, spec_path_confined, project_config_invalid, environment_unknown,
+        environment_policy_blocked, validation_error, payload_too_large, idempotency_key_conflict,
+        idempotency_key_in_progress, queue_full, store_unavailable.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
