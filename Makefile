@@ -40,6 +40,11 @@ bench: $(STAMP)
 chaos: $(STAMP)
 	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),600) $(ARGS)
 
+# Random plans told random events; make test asks for a few hundred.
+.PHONY: engine
+engine: $(STAMP)
+	KNEO_TEST_ENGINE_EXAMPLES=$(or $(EXAMPLES),10000) $(BIN)/python -m pytest -q tests/engine $(ARGS)
+
 # Two thousand calls made from the OpenAPI document: no 5xx, and no status that the document does not tell.
 .PHONY: interface
 interface: $(STAMP)

@@ -43,6 +43,9 @@ def test_whatever_happens_a_run_stays_whole(shape: bytes, happenings: bytes) -> 
         note(f"{event}")
         world.tell(event, reloaded=tape.often(1, 4))
         world.begun |= world.state.active.keys()
+        if world.can_fork and tape.often(1, 16):
+            note("fork")
+            drain(World(plan, world))
     drain(world)
     assert replayed(world.plan, world.accepted) == world.state
 

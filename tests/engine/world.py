@@ -12,6 +12,7 @@ from kneo_grpc.domain.plan import SELECTOR, Plan
 from kneo_grpc.domain.run import TERMINAL, RunStatus
 from kneo_grpc.engine.machine import decide, open_commands
 from kneo_grpc.engine.messages import (
+    MIDWAY,
     AskHuman,
     Command,
     Continued,
@@ -19,6 +20,7 @@ from kneo_grpc.engine.messages import (
     Ended,
     Event,
     EventRefused,
+    Forked,
     HumanAnswered,
     RetryDue,
     RunStep,
@@ -39,7 +41,8 @@ ENDS = (RunStatus.CANCELLED, RunStatus.TIMED_OUT, RunStatus.EXPIRED, RunStatus.F
 class World:
     """A run, told events; each decision is checked. accepted: the events that were not refused."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, source: "World | None" = None) -> None:
+        """source: a run that this one is a fork of."""
         self.plan = plan
         self.state = initial("workflow", "in")
         self.data: dict[str, Any] = write_state(self.state)
@@ -49,11 +52,20 @@ class World:
         self.executed: set[tuple[int, str, int, str]] = set()
         self.begun: set[str] = set()
         self.epoch = 0
-        self.tell(Started())
+        if source is None:
+            self.tell(Started())
+            return
+        self.state, self.data = source.state, source.data
+        self.completed = set(source.completed)
+        self.tell(Forked(source_id="run_1", sequence=1))
 
     @property
     def over(self) -> bool:
         return self.state.status in TERMINAL
+
+    @property
+    def can_fork(self) -> bool:
+        return bool(self.state.active or self.state.interrupted)
 
     def tell(self, event: Event, *, reloaded: bool = False) -> None:
         """Tell an event that fits. reloaded: to a process that has just read the state."""
@@ -66,7 +78,8 @@ class World:
         assert write_state(before) == before_data, "the state given was changed"
         self.accepted.append(event)
         self._check_written(before, before_data, decision)
-        self._check_commands(before, decision)
+        anew = before.status in TERMINAL or isinstance(event, Forked)
+        self._check_commands({} if anew else open_steps(before), decision)
         self._check_paths(decision)
         self.state = decision.state
         check_shape(decision.state)
@@ -98,6 +111,8 @@ class World:
         """Every mark's state is the same written whole, written as a difference, and read again."""
         assert decision.marks, "the decision leaves no checkpoint"
         assert decision.marks[-1].state is decision.state
+        midway = [bool(mark.metadata.get(MIDWAY)) for mark in decision.marks]
+        assert midway == [True] * (len(midway) - 1) + [False]
         known, data = before, before_data
         for mark in decision.marks:
             written = write_state(mark.state, known, data)
@@ -110,13 +125,12 @@ class World:
             known, data = mark.state, written
         self.data = data
 
-    def _check_commands(self, before: State, decision: Decision) -> None:
+    def _check_commands(self, was: Open, decision: Decision) -> None:
         """What is asked for is what was opened, once."""
         paths = [command.path for command in decision.commands]
         assert len(paths) == len(set(paths)), "two commands for one step"
-        was, now = open_steps(before), open_steps(decision.state)
-        continued = before.status in TERMINAL
-        opened = {path for path, facts in now.items() if continued or was.get(path) != facts}
+        now = open_steps(decision.state)
+        opened = {path for path, facts in now.items() if was.get(path) != facts}
         assert set(paths) == opened
         kinds = {"running": RunStep, "human": AskHuman, "retry": WaitRetry}
         for command in decision.commands:

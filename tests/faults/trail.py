@@ -11,6 +11,7 @@ from kneo_grpc.ports.store import PageRequest, Store
 from tests.faults.service_process import ServiceProcess, Site
 
 SPLIT = PageRequest(limit=1000, sort_by="sequence")
+RESULTS = {"step_completed", "node_completed"}
 ENDINGS = {"run_completed", "run_failed", "run_cancelled", "run_timed_out"}
 
 
@@ -29,7 +30,7 @@ async def ended_trail(store: Store, run_id: str) -> tuple[Run, list[Checkpoint],
     # A person may let a failed run go on; else nothing comes after an end.
     for kind, following in itertools.pairwise(kinds):
         assert kind not in ENDINGS or following == "replay_context", kinds
-    completed = Counter(item.step_id for item in checkpoints if item.type == "step_completed")
+    completed = Counter(item.metadata["step_path"] for item in checkpoints if item.type in RESULTS)
     assert set(completed.values()) <= {1}, f"results stored twice: {completed}"
     return run, checkpoints, events
 
