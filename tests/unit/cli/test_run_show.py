@@ -161,7 +161,7 @@ def test_names_of_users_steer_neither_terminal_nor_flowchart(kneo, backend):
     assert not [line for line in shown.splitlines() if line.startswith("run_9")]
     chart = kneo("runs", "show", "run_1", "--mermaid").stdout
     assert not set(chart) & {"\x1b", "\u202e", "\r"}
-    assert not [sign for sign in ("javascript:", "%%", "<b>", "\"]; ") if sign in chart]
+    assert not [sign for sign in ("javascript:", "%%", "<b>", '"]; ') if sign in chart]
     assert {line.split()[0] for line in chart.splitlines()} <= {
         *("flowchart", "subgraph", "end", "classDef", "class"),
         *(line.split()[0] for line in chart.splitlines() if line.lstrip().startswith("w")),
