@@ -233,8 +233,10 @@ def _questions(run: Json) -> Iterator[Line]:
         yield (
             Span("? ", "yellow"),
             Span(one_line(str(task)), "bold"),
-            Span(f"  {at} asks {who}: {asked}" if at else f"  {who} is asked: {asked}"),
+            Span(f"  {at} asks {who}" if at else f"  {who} is asked"),
         )
+        # On a line of its own: ids are long, and terminals narrow.
+        yield (Span(f"  {asked}"),)
 
 
 def _flows(graph: Json) -> dict[str, Json]:
