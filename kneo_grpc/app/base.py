@@ -14,11 +14,13 @@ from kneo_grpc.platform.audit import Audit
 from kneo_grpc.platform.credentials import Credentials
 from kneo_grpc.platform.decisions import ChangeWriter, Lease
 from kneo_grpc.platform.endings import Endings
+from kneo_grpc.platform.forks import Forks
 from kneo_grpc.platform.idempotency import Idempotency
 from kneo_grpc.platform.launches import Launches, LaunchSettings
 from kneo_grpc.platform.leg import LegSettings
 from kneo_grpc.platform.legs import Legs
 from kneo_grpc.platform.policies import Policies
+from kneo_grpc.platform.runs import Runs
 from kneo_grpc.platform.sealer import Sealer, SealerSettings
 from kneo_grpc.platform.skill_texts import SkillTexts
 from kneo_grpc.platform.spec_sources import SpecSources
@@ -114,6 +116,19 @@ def build_launches(
         idempotency=base.idempotency,
         clock=base.clock,
         settings=LaunchSettings(sync_wait=settings.sync_wait, executes=executes),
+    )
+
+
+def build_forks(store: DurableStore, base: Base, runs: Runs, launches: Launches) -> Forks:
+    """Build what starts runs where others stood."""
+    return Forks(
+        store=store,
+        runs=runs,
+        specs=base.specs,
+        legs=base.legs,
+        launches=launches,
+        writer=base.writer,
+        idempotency=base.idempotency,
     )
 
 

@@ -22,10 +22,10 @@ from kneo_grpc.api.runs import RunServicer
 from kneo_grpc.api.server import Servicers
 from kneo_grpc.api.specs import SpecServicer
 from kneo_grpc.app.base import (
-    Base,
     DurableStore,
     build_base,
     build_credentials,
+    build_forks,
     build_launches,
     build_policies,
     build_sealer,
@@ -45,7 +45,6 @@ from kneo_grpc.platform.feed import Feed
 from kneo_grpc.platform.forks import Forks
 from kneo_grpc.platform.health import Health
 from kneo_grpc.platform.human_tasks import HumanTasks
-from kneo_grpc.platform.launches import Launches
 from kneo_grpc.platform.legs import Legs
 from kneo_grpc.platform.metrics import Metrics
 from kneo_grpc.platform.policies import Policies
@@ -279,7 +278,7 @@ def build_platform(
         human_tasks=human_tasks,
         feed=feed,
         recovery=recovery,
-        forks=_build_forks(store, base, runs, launches),
+        forks=build_forks(store, base, runs, launches),
         replays=Replays(feed, recovery),
         worker=build_worker(settings, store, base),
         timers=timers,
@@ -297,16 +296,4 @@ def build_platform(
         credentials=build_credentials(base),
         page_tokens=PageTokens(),
         metrics=Metrics(store=store, counts=store.counts, workers=int(executes)),
-    )
-
-
-def _build_forks(store: DurableStore, base: Base, runs: Runs, launches: Launches) -> Forks:
-    return Forks(
-        store=store,
-        runs=runs,
-        specs=base.specs,
-        legs=base.legs,
-        launches=launches,
-        writer=base.writer,
-        idempotency=base.idempotency,
     )

@@ -4,13 +4,14 @@ from typing import Annotated, Any
 
 import typer
 
-from kneo_grpc.cli import run_fork, run_views, show
+from kneo_grpc.cli import run_fork, run_show, run_views, show
 from kneo_grpc.cli.run import print_result
 from kneo_grpc.cli.session import Session, in_keyed_session, in_session
 from kneo_grpc.domain.run import STATUS_ALIASES, RunStatus
 from kneo_grpc.spec.spelling import closest
 
 app = typer.Typer(help="Look at runs, end them, and make them go on.", no_args_is_help=True)
+app.command("show")(run_show.show_run)
 app.command("fork")(run_fork.fork)
 app.command("graph")(run_views.graph)
 app.command("policy-report")(run_views.policy_report)

@@ -4,7 +4,7 @@ import functools
 import inspect
 import shlex
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
@@ -115,12 +115,27 @@ class Session:
         doing: str = "Working",
     ) -> T:
         """Let act work with the backend that the options choose; doing: words for who waits."""
+        left: list[str | None] = []
+        try:
+            with show.waiting(doing):
+                return self._work(act, left)
+        except KeyboardInterrupt:
+            self._tell_interrupted(left[0] if left else None)
+            raise typer.Exit(_INTERRUPTED) from None
+
+    def watch(self, act: Callable[[Backend], Awaitable[None]]) -> None:
+        """Let act look at something as long as it likes; Ctrl-C ends that, and is no failure."""
+        with suppress(KeyboardInterrupt):
+            self._work(act, [])
+
+    def _work(self, act: Callable[[Backend], Awaitable[T]], left: list[str | None]) -> T:
+        """Let act work with the backend that the options choose. left: gets the run that goes on
+        where act is interrupted.
+        """
         # asyncio and what the backends need take half a second to load, which help does without.
         import asyncio
 
         from kneo_grpc.cli.connect import open_backend
-
-        left: list[str | None] = []
 
         async def work() -> T:
             try:
@@ -135,12 +150,7 @@ class Session:
                     error.message += "; --local works on this machine instead"
                 raise
 
-        try:
-            with show.waiting(doing):
-                return asyncio.run(work())
-        except KeyboardInterrupt:
-            self._tell_interrupted(left[0] if left else None)
-            raise typer.Exit(_INTERRUPTED) from None
+        return asyncio.run(work())
 
     def _tell_interrupted(self, run_id: str | None) -> None:
         """Print what goes on without the command. Nothing is known of what had not begun."""

@@ -85,6 +85,7 @@ class _Machine(Steps):
         root = self.plan.root(self.state.target)
         self.change(status=RunStatus.RUNNING, root_kind="" if root.implicit else root.kind)
         self.mark("run_started", workflow=root)
+        self.settle()
         if not root.implicit:
             self.note(
                 "workflow_started",

@@ -4,21 +4,37 @@ Nodes get names of our own and what the spec calls them becomes their label, so 
 the drawing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from kneo_grpc.spec.graph import Flow, Graph, GraphNode
 
 LABEL_CHARS_MAX = 80
 
+States = Mapping[str, Mapping[str, str]]
+"""What became of nodes in a run, one of STATES: by id of the flow, and of the node."""
+
+STATES: Mapping[str, str] = {
+    "completed": "fill:#d7f5dd,stroke:#2c8a43",
+    "failed": "fill:#fbdcdc,stroke:#b3261e",
+    "running": "fill:#d9e8fd,stroke:#1f5fbf",
+    "waiting": "fill:#fdf1cf,stroke:#a67c00",
+    "retry": "fill:#fde4cf,stroke:#b35c00",
+    "stopped": "fill:#eeeeee,stroke:#777777",
+}
+"""The states that are drawn, with their colours."""
+
 
 class _Box(NamedTuple):
-    """shape: a kind of node, or point (where flows fork and meet) or choice."""
+    """shape: a kind of node, or point (where flows fork and meet) or choice. state: one of STATES,
+    or "" for none.
+    """
 
     name: str
     lines: tuple[str, ...]
     shape: str
     off: bool = False
+    state: str = ""
 
 
 class _Line(NamedTuple):
@@ -43,9 +59,11 @@ class _Frame(NamedTuple):
     lines: list[_Line]
 
 
-def mermaid(graph: Graph) -> str:
-    """Return the graph as a Mermaid flowchart, with a newline at the end."""
-    root, *nested = _frames(graph)
+def mermaid(graph: Graph, states: States | None = None) -> str:
+    """Return the graph as a Mermaid flowchart, with a newline at the end. states: of a run's nodes,
+    which become their classes.
+    """
+    root, *nested = _frames(graph, states or {})
     out = ["flowchart TD"]
     out += [_mermaid_box(box) for box in root.boxes]
     for frame in nested:
@@ -57,12 +75,17 @@ def mermaid(graph: Graph) -> str:
     if off:
         out.append("  classDef off stroke-dasharray:4 4,opacity:0.6")
         out.append(f"  class {','.join(off)} off")
+    for state, colours in STATES.items():
+        names = [box.name for frame in (root, *nested) for box in frame.boxes if box.state == state]
+        if names:
+            out.append(f"  classDef {state} {colours},color:#000000")
+            out.append(f"  class {','.join(names)} {state}")
     return "\n".join(out) + "\n"
 
 
 def dot(graph: Graph) -> str:
     """Return the graph in DOT, with a newline at the end."""
-    root, *nested = _frames(graph)
+    root, *nested = _frames(graph, {})
     out = ["digraph spec {", "  compound=true;", f"  label={_dot_text(root.title)};"]
     out.append('  node [fontname="sans-serif"];')
     out.append('  edge [fontname="sans-serif"];')
@@ -76,16 +99,16 @@ def dot(graph: Graph) -> str:
     return "\n".join([*out, "}"]) + "\n"
 
 
-def _frames(graph: Graph) -> list[_Frame]:
+def _frames(graph: Graph, states: States) -> list[_Frame]:
     flows = (graph.root, *graph.nested)
     names = {flow.id: f"w{index}" for index, flow in enumerate(flows)}
-    return [_frame(flow, names) for flow in flows]
+    return [_frame(flow, names, states.get(flow.id, {})) for flow in flows]
 
 
-def _frame(flow: Flow, names: dict[str, str]) -> _Frame:
+def _frame(flow: Flow, names: dict[str, str], states: Mapping[str, str]) -> _Frame:
     name = names[flow.id]
     ids = {node.id: f"{name}n{index}" for index, node in enumerate(flow.nodes)}
-    boxes = [_box(ids[node.id], node) for node in flow.nodes]
+    boxes = [_box(ids[node.id], node, states.get(node.id, "")) for node in flow.nodes]
     lines = list(_lines(flow, ids))
     _add_ends(flow, name, [ids[node.id] for node in flow.nodes if node.enabled], boxes, lines)
     if flow.kind == "graph" and flow.start in ids:
@@ -99,11 +122,11 @@ def _frame(flow: Flow, names: dict[str, str]) -> _Frame:
     return _Frame(name, title, boxes, lines)
 
 
-def _box(name: str, node: GraphNode) -> _Box:
+def _box(name: str, node: GraphNode, state: str) -> _Box:
     lines = [node.id, node.kind if node.name == node.id else f"{node.kind} {node.name}"]
     if not node.enabled:
         lines.append("left out")
-    return _Box(name, tuple(lines), node.kind, off=not node.enabled)
+    return _Box(name, tuple(lines), node.kind, off=not node.enabled, state=state)
 
 
 def _lines(flow: Flow, ids: dict[str, str]) -> Iterator[_Line]:
@@ -157,7 +180,7 @@ def _mermaid_text(text: str) -> str:
     entities but for `-`, `_` and `.` inside words. So no sign can end the quotes or be taken for
     Markdown or HTML.
     """
-    text = _one_line(text)
+    text = one_line(text)
     out = []
     for index, sign in enumerate(text):
         inside = 0 < index < len(text) - 1 and text[index - 1].isalnum()
@@ -196,13 +219,15 @@ def _dot_line(line: _Line) -> str:
 def _dot_text(*lines: str) -> str:
     """Return a quoted string; Graphviz reads backslashes and HTML's entities in it."""
     texts = (
-        _one_line(line).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
+        one_line(line).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
         for line in lines
     )
     return '"' + "\\n".join(texts) + '"'
 
 
-def _one_line(text: str) -> str:
-    """Return a text without line breaks and control characters, cut where it is too long."""
+def one_line(text: str, most: int = LABEL_CHARS_MAX) -> str:
+    """Return a text without line breaks, control characters and signs that turn the direction of
+    writing, cut where it is longer than `most` characters.
+    """
     text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-    return text if len(text) <= LABEL_CHARS_MAX else f"{text[: LABEL_CHARS_MAX - 1]}…"
+    return text if len(text) <= most else f"{text[: most - 1]}…"

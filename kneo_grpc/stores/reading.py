@@ -101,7 +101,9 @@ class Reader(abc.ABC):
             folded.update(rows.fold(span))
         return Page(
             items=tuple(
-                rows.checkpoint_from_row(row, folded.get(row["sequence"], {}), self._instant)
+                rows.checkpoint_from_row(
+                    row, folded[row["sequence"]] if states else {}, self._instant
+                )
                 for row in found.items
                 # Else retention was there between the two readings.
                 if not states or row["sequence"] in folded

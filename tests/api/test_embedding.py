@@ -305,6 +305,20 @@ async def test_a_failed_run_is_a_result_and_goes_on(platform) -> None:
         await platform.continue_run(failed["run_id"])
 
 
+async def test_a_run_is_forked(platform) -> None:
+    failed = await platform.run_from_spec(functions("shout", "flaky"), "hi")
+    done = await platform.fork_run(failed["run_id"], input="again", idempotency_key="k")
+    assert (done["status"], done["output_text"]) == ("completed", "done")
+    again = await platform.fork_run(failed["run_id"], input="again", idempotency_key="k")
+    assert again["run_id"] == done["run_id"] != failed["run_id"]
+    left = await platform.fork_run(failed["run_id"], checkpoint_sequence=1, async_mode=True)
+    assert left["status"] == "queued"
+    rested = await platform.wait_for_run(left["run_id"], timeout_seconds=20)
+    assert (rested["status"], rested["parent_run_id"]) == ("completed", failed["run_id"])
+    with pytest.raises(InvalidInput):
+        await platform.fork_run(failed["run_id"], checkpoint=1)
+
+
 async def test_a_person_decides(platform) -> None:
     blocked = await platform.run_from_spec(asking(), "hi")
     assert blocked["human_intervention_required"]

@@ -8,6 +8,7 @@ import pytest
 from kneo_grpc._gen.kneo.v1 import human_task_pb2, run_pb2
 from tests.api.test_kinds import FORK, edge, part, resume, run, stored
 from tests.service import data, failure
+from tests.waiting import until
 
 LARGE = 65_536
 
@@ -25,11 +26,12 @@ async def pending_tasks(service):
 
 async def questions(service, count):
     """Wait until so many people are asked; return the tasks."""
-    async with asyncio.timeout(10):
-        # Nothing tells a client that a question is there.
-        while len(tasks := await pending_tasks(service)) < count:  # noqa: ASYNC110 # see above
-            await asyncio.sleep(0.01)
-    return tasks
+
+    async def asked() -> list:
+        tasks = await pending_tasks(service)
+        return tasks if len(tasks) >= count else []
+
+    return await until(asked)
 
 
 async def test_a_condition_on_a_missing_variable_holds_for_nothing(service) -> None:
@@ -168,13 +170,12 @@ async def test_two_answers_at_the_same_moment_both_land(service) -> None:
         calls = [resume(service, kept, task, "edited", content=text) for task, text in asked]
         answers = await asyncio.gather(*calls)
         assert {answer.status for answer in answers} <= {"blocked", "running", "completed"}
-        async with asyncio.timeout(10):
-            while True:
-                kept = await stored(service, paused["run_id"])
-                if kept["status"] == "completed":
-                    break
-                await asyncio.sleep(0.01)
-        assert kept["output_text"] == "A\n\nB"
+
+        async def completed() -> dict | None:
+            kept = await stored(service, paused["run_id"])
+            return kept if kept["status"] == "completed" else None
+
+        assert (await until(completed))["output_text"] == "A\n\nB"
 
     await asyncio.gather(*(once(number) for number in range(20)))
     assert not await pending_tasks(service)

@@ -179,6 +179,8 @@ async def test_checkpoints_are_sorted_each_with_its_state(
     only = await store.list_checkpoints(run.id, "a", replace(page, limit=7, offset=30))
     assert list(only.items) == [item for item in wanted if item.type == "a"][30:37]
     assert only.total == 50
+    bare = await store.list_checkpoints(run.id, None, page, states=False)
+    assert list(bare.items) == [replace(item, state={}) for item in wanted[:100]]
 
 
 @pytest.mark.parametrize("key", sorted(HUMAN_TASK_SORT_KEYS))

@@ -35,6 +35,7 @@ RPCS = {
     "RunService/GetRunRecovery": "runs:read",
     "RunService/GetRunReplay": "runs:read",
     "RunService/ContinueRun": "runs:write",
+    "RunService/ForkRun": "runs:write",
     "RunService/GetRunGraph": "runs:read",
     "RunService/GetRunPolicyReport": "runs:read",
     "QueueService/ListQueue": "runs:read",

@@ -84,6 +84,11 @@ def test_bad_values_are_told_by_field(channel: grpc.Channel, rpc: Rpc) -> None:
             reply = ask(channel, rpc, plausible(rpc, **{name: value}))
             assert (reply.code, reply.reason) == (Code.INVALID_ARGUMENT, "invalid_timestamp"), value
 
+    for name in names & {"checkpoint_sequence"}:
+        for value in (0, -1, -(2**31)):
+            reply = ask(channel, rpc, plausible(rpc, **{name: value}))
+            assert (reply.code, name in reply.fields) == (Code.INVALID_ARGUMENT, True), value
+
 
 def test_what_is_said_here_of_rpcs_and_fields_is_true_of_them() -> None:
     """An rpc has either a field of which bad values are known, or it is among those without."""

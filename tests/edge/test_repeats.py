@@ -45,6 +45,11 @@ def test_each_call_that_takes_a_key_tells_a_repeat(edge: Edge) -> None:
         post(edge, "/specs/run", "run", {"input": "hi", "spec": FUNCTION}) for _ in range(2)
     ]
     check_repeated(*executed, status=200)
+    forked = [
+        post(edge, f"/runs/{run['run_id']}/fork", "fork", {"checkpoint_sequence": 1})
+        for _ in range(2)
+    ]
+    check_repeated(*forked, status=202)
     other = post(edge, "/runs", "other", asks).json()["run_id"]
     cancelled = [post(edge, f"/runs/{other}/cancel", "cancel") for _ in range(2)]
     check_repeated(*cancelled, status=200)

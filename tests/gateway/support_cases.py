@@ -170,6 +170,31 @@ async def _(stage: Stage) -> Request:
     return post(f"/v1/runs/{(await failed(stage))['run_id']}/continue")
 
 
+@case("RunService.ForkRun")
+async def _(stage: Stage) -> Request:
+    run = await stage.done(create(spec=function_spec("note", "number")))
+    return post(f"/v1/runs/{run['run_id']}/fork")
+
+
+@case("RunService.ForkRun.blocked")
+async def _(stage: Stage) -> Request:
+    return post(f"/v1/runs/{(await paused(stage))['run_id']}/fork", {"input": "other"})
+
+
+@case("RunService.ForkRun.queued")
+async def _(stage: Stage) -> Request:
+    run = await failed(stage)
+    body = {"async_mode": True, "checkpoint_sequence": 1}
+    return post(f"/v1/runs/{run['run_id']}/fork", body)
+
+
+@case("RunService.GetRun.forked")
+async def _(stage: Stage) -> Request:
+    source = await stage.done(create(spec=function_spec("note", "number")))
+    run = await stage.done(post(f"/v1/runs/{source['run_id']}/fork"))
+    return get(f"/v1/runs/{run['run_id']}")
+
+
 @case("RunService.GetRunReplay")
 async def _(stage: Stage) -> Request:
     return get(f"/v1/runs/{(await resumed(stage))['run_id']}/replay")
@@ -589,6 +614,12 @@ async def _(stage: Stage) -> Request:
 
 
 # Errors of the present state
+
+
+@case("error.run_state_conflict.fork")
+async def _(stage: Stage) -> Request:
+    run = await stage.done(create(spec=function_spec("note")))
+    return post(f"/v1/runs/{run['run_id']}/fork", {"checkpoint_sequence": 3})
 
 
 @case("error.run_state_conflict")

@@ -118,7 +118,7 @@ def result_to_pb(run: Run) -> run_result_pb2.RunResult:
         human_intervention_required=bool(pending),
         continuation_id=pending[0] if pending else None,
         continuation_ids=pending,
-        error=_error_to_pb(run.error),
+        error=error_to_pb(run.error),
     )
     fill_struct(result.metadata, _metadata(run))
     return result
@@ -156,7 +156,7 @@ def _run_to_pb(run: RunSummary, metadata: Mapping[str, Any]) -> run_pb2.Run:
         continuation_id=pending[0].continuation_id if pending else None,
         continuation_ids=[item.continuation_id for item in pending],
         trace_event_count=run.event_sequence,
-        error=_error_to_pb(run.error),
+        error=error_to_pb(run.error),
         session_id=run.session_id,
         attempt=run.attempt,
         created_at=to_timestamp(run.created_at),
@@ -273,7 +273,7 @@ def recovery_to_pb(view: RecoveryView) -> run_pb2.RunRecovery:
         checkpoint_count=run.checkpoint_sequence,
         pending_human_request=request_to_pb(pending.request) if pending else None,
         continuation_id=pending.continuation_id if pending else None,
-        error=_error_to_pb(run.error),
+        error=error_to_pb(run.error),
         replay_context=context_to_pb(view),
     )
 
@@ -307,7 +307,8 @@ def _step_index(run: RunSummary) -> int | None:
     return len(run.visited_steps)
 
 
-def _error_to_pb(error: RunError | None) -> run_result_pb2.RunError | None:
+def error_to_pb(error: RunError | None) -> run_result_pb2.RunError | None:
+    """Return why a run, or a step of it, did not complete as a message."""
     if error is None:
         return None
     return run_result_pb2.RunError(type=error.type, message=error.message, step_id=error.step_id)

@@ -7,8 +7,10 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
 from kneo_grpc._gen.kneo.v1 import run_pb2, spec_pb2
-from kneo_grpc.api.convert.fields import Fields, Limits, page_facts
+from kneo_grpc.api.convert.fields import Fields, Limits, page_facts, to_timestamp
+from kneo_grpc.api.convert.runs import error_to_pb
 from kneo_grpc.api.convert.specs import diagnostics_to_pb, source_fields
+from kneo_grpc.platform.executed_steps import ExecutedStep
 from kneo_grpc.platform.run_views import RunGraph
 from kneo_grpc.platform.skills import SKILL_SORT_KEYS, SkillOnDisk
 from kneo_grpc.platform.spec_views import DRAWINGS, Compilation
@@ -75,7 +77,29 @@ def run_graph_to_pb(shown: RunGraph) -> run_pb2.RunGraph:
         current=shown.current[0] if shown.current else None,
         current_nodes=shown.current,
         visited=shown.visited,
+        steps=[_step_to_pb(step) for step in shown.steps],
+        step_count=shown.step_count,
         **_flow(graph.root),
+    )
+
+
+def _step_to_pb(step: ExecutedStep) -> run_pb2.ExecutedStep:
+    return run_pb2.ExecutedStep(
+        path=step.path,
+        parent_path=step.parent_path,
+        step_id=step.step_id,
+        kind=step.kind,
+        ref=step.ref,
+        workflow_name=step.workflow_name,
+        status=step.status,
+        attempt=step.attempt,
+        iteration=step.iteration,
+        branch=step.branch,
+        started_at=to_timestamp(step.started_at),
+        ended_at=to_timestamp(step.ended_at),
+        error=error_to_pb(step.error),
+        output_preview=step.output_preview,
+        fallback_step=step.fallback_step,
     )
 
 

@@ -104,6 +104,11 @@ def test_a_named_service_gets_the_spec_inline_with_the_keys(kneo, service, spec_
     [
         (("runs", "recovery", "run_1"), "/v1/runs/run_1/recovery", None),
         (("runs", "continue", "run_1"), "/v1/runs/run_1/continue", {}),
+        (
+            ("runs", "fork", "run_1", "--checkpoint", "2", "-i", "x"),
+            "/v1/runs/run_1/fork",
+            {"checkpoint_sequence": 2, "input": "x"},
+        ),
         (("runs", "replay", "run_1"), "/v1/runs/run_1/replay", None),
         (
             ("runs", "checkpoint-diff", "run_1", "--from", "1", "--to", "2"),

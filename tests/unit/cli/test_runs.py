@@ -72,6 +72,7 @@ PAGES = {
         "truncated": True,
     },
     "continue_run": {"run_id": "run_1", "status": "completed", "output_text": "42"},
+    "fork_run": {"run_id": "run_2", "status": "completed", "output_text": "42"},
     "get_run": RUN,
     "cancel_run": {**RUN, "status": "cancelled"},
 }
@@ -84,6 +85,12 @@ COMMANDS = [
     (("checkpoints", "run_1"), "checkpoints", ("run_1", PAGE)),
     (("recovery", "run_1"), "recovery", ("run_1",)),
     (("continue", "run_1"), "continue_run", ("run_1",)),
+    (("fork", "run_1"), "fork_run", ("run_1", {})),
+    (
+        ("fork", "run_1", "--checkpoint", "3", "--input", ""),
+        "fork_run",
+        ("run_1", {"checkpoint_sequence": 3, "input": ""}),
+    ),
     (("replay", "run_1"), "replay", ("run_1",)),
     (("checkpoint-diff", "run_1"), "checkpoint_diff", ("run_1", {})),
 ]
@@ -124,6 +131,7 @@ def test_a_failure_is_told_on_stderr(kneo, backend, words, method, arguments):
         (("checkpoints", "run_1"), ["step_failed", "draft", "4", "2"]),
         (("recovery", "run_1"), ["can be continued  yes", "failed at         draft"]),
         (("continue", "run_1"), ["42\n"]),
+        (("fork", "run_1"), ["42\n"]),
         (
             ("replay", "run_1"),
             [
@@ -289,3 +297,20 @@ def test_a_single_field_fault_is_told_in_one_line(kneo, backend):
     faults = [("limit", "must be between 1 and 1000"), ("sort_by", "is unknown")]
     backend.answers["list_runs"] = FieldsInvalid(faults)
     assert len(kneo("runs", "list").stderr.splitlines()) == 3
+
+
+def test_a_fork_is_left_to_a_worker(kneo, backend):
+    backend.answers["fork_run"] = {"run_id": "run_2", "status": "queued"}
+    backend.answers["beyond_workers"] = {"modules": ["shop"], "import_allow": "shop"}
+    result = kneo("runs", "fork", "run_1", "--async", "--local")
+    assert backend.calls == [
+        ("fork_run", ("run_1", {"async_mode": True})),
+        ("beyond_workers", ("run_2",)),
+    ]
+    assert "run_2 is queued. A worker executes it" in result.stdout
+    assert "KNEO_SERV_IMPORT_ALLOW=shop kneo worker" in result.stderr
+
+
+def test_a_checkpoint_that_cannot_be_is_wrong_usage(kneo, backend):
+    assert kneo("runs", "fork", "run_1", "--checkpoint", "0").exit_code == 2
+    assert backend.calls == []

@@ -65,6 +65,18 @@ def test_a_continuation_carries_a_key_of_its_own(http_service, reply):
     assert given.headers["idempotency-key"] == "mine"
 
 
+def test_a_fork_carries_a_key_and_its_fields(http_service, reply):
+    service = http_service(reply({"run_id": "run_2", "status": "completed"}))
+    with client_of(service) as client:
+        client.fork_run("run_1")
+        client.fork_run("run_1", {"checkpoint_sequence": 2, "input": ""}, idempotency_key="mine")
+    made, given = service.requests
+    assert (made.method, made.path, made.body) == ("POST", "/v1/runs/run_1/fork", {})
+    assert made.headers["idempotency-key"].startswith("kneo-cli-")
+    assert given.body == {"checkpoint_sequence": 2, "input": ""}
+    assert given.headers["idempotency-key"] == "mine"
+
+
 @pytest.mark.parametrize(
     ("act", "verb", "path"),
     [
