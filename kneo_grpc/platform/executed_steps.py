@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -150,11 +151,13 @@ def _planned(plan: Plan, target: str, path: str) -> tuple[WorkflowPlan, StepPlan
     """Return the step that a path names, and its workflow. What stands in a step's workflow may
     stand in its fallback's instead.
     """
-    names = [part.rpartition("#")[0] for part in path.split("/")]
+    parts = [_named(part) for part in path.split("/")]
     workflow = plan.root(target)
-    step = workflow.step(names[0])
-    for name in names[1:]:
+    step = workflow.step(parts[0][0])
+    for (_, instead), (name, _) in itertools.pairwise(parts):
         opened = (step, *([workflow.step(step.fallback_ref)] if step.fallback_ref else []))
+        if instead:
+            opened = (workflow.step(instead),)
         inner = [plan.workflows[way.ref] for way in opened if way.kind == "workflow"]
         workflow = next(
             item
@@ -163,6 +166,14 @@ def _planned(plan: Plan, target: str, path: str) -> tuple[WorkflowPlan, StepPlan
         )
         step = workflow.step(name)
     return workflow, step
+
+
+def _named(part: str) -> tuple[str, str]:
+    """Return the step of a part of a path, and the step that works in its place if the part names
+    one, else "".
+    """
+    end = part.index("#", 1)  # a step of the engine's own has a # before its name
+    return part[:end], part[end + 1 :].partition("#")[2]
 
 
 def _name(plan: Plan, step: StepPlan) -> str:

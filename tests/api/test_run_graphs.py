@@ -175,6 +175,26 @@ async def test_a_fallback_is_told_and_its_workflow_is_found(service) -> None:
     ]
 
 
+async def test_a_workflow_in_another_one_s_place_is_told_from_it(service) -> None:
+    """Both have a step of the same name."""
+    first = {**INNER, "steps": [part("x"), part("y", ref="broken")]}
+    steps = [
+        part("n", "workflow", ref="first", on_error="fallback", fallback_ref="z"),
+        part("z", "workflow", ref="second", enabled=False),
+    ]
+    flows = {"first": first, "second": {**INNER, "name": "second", "steps": [part("x")]}}
+    done = await run(service, {"type": "sequential", "steps": steps}, workflows=flows)
+    assert done.status == "completed"
+    shown = await graph(service, done.run_id)
+    assert told(shown, "path", "status", "workflow_name", "fallback_step") == [
+        ("n#1/x#1", "completed", INNER["name"], None),
+        ("n#1/y#1", "failed", INNER["name"], None),
+        ("n#1", "failed", "flow", None),
+        ("n#1#z/x#1", "completed", "second", None),
+        ("n#1#z", "completed", "flow", "z"),
+    ]
+
+
 async def test_the_newest_are_listed_and_all_are_counted(service, monkeypatch) -> None:
     monkeypatch.setattr(executed_steps, "STEPS_MAX", 3)
     names = "abcde"

@@ -1,4 +1,4 @@
-"""Whichever branch is faster, a graph whose branches all wait for each other gives the same text."""
+"""Whichever branch is faster, a graph whose branches all wait for each other says the same."""
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -14,7 +14,7 @@ from kneo_grpc.domain.run import TERMINAL, RunStatus
 from tests.engine.plans import Tape, plan_from
 from tests.engine.world import World, choose_event, replayed, stale_event
 
-EXAMPLES = int(os.environ.get("KNEO_TEST_ENGINE_EXAMPLES", "400"))
+EXAMPLES = int(os.environ.get("KNEO_TEST_ENGINE_EXAMPLES", "300"))
 TOLD_MAX, DRAINED_MAX = 60, 3000
 TAPE = st.binary(min_size=150, max_size=150)
 
