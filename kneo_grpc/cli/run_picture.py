@@ -250,8 +250,11 @@ def _flow_of(flows: Mapping[str, Json], path: str) -> str | None:
     key = ""
     for part in path.split("/") if path else ():
         nodes = {str(node.get("id")): node for node in _items(flows[key], "nodes")}
-        node = nodes.get(part.rpartition("#")[0], {})
-        stand_in = nodes.get(str(node.get("fallback_node")), {})
+        # Such as write#2, or review#1#plan_b where a workflow works in another one's place.
+        name, _, rest = part.partition("#")
+        instead = rest.partition("#")[2] if name else ""
+        node = nodes.get(instead or name, {})
+        stand_in = {} if instead else nodes.get(str(node.get("fallback_node")), {})
         # An agent that is a workflow opens nothing: it answers as a whole.
         opened = [
             str(item["subgraph"])

@@ -50,6 +50,21 @@ RUNS = {
         {},
     ),
     "nested": (NESTED, {"workflows": {"inner": INNER}}),
+    "instead": (
+        {
+            "type": "sequential",
+            "steps": [
+                part("in", "workflow", ref="inner", on_error="fallback", fallback_ref="by"),
+                part("by", "workflow", ref="second", enabled=False),
+            ],
+        },
+        {
+            "workflows": {
+                "inner": INNER,
+                "second": {**INNER, "name": "second", "steps": [part("x")]},
+            }
+        },
+    ),
 }
 
 
