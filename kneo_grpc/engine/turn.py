@@ -8,6 +8,7 @@ from kneo_grpc.domain.run import RunStatus
 from kneo_grpc.engine.messages import MIDWAY, Command, Decision, EventRefused, Mark, Note, RunStep
 from kneo_grpc.engine.state import ActiveStep, Frame, State
 from kneo_grpc.engine.texts import selector_text
+from kneo_grpc.engine.turns import speakers
 
 
 class Turn:
@@ -113,7 +114,8 @@ class Turn:
         said = frame.said
         if step.id == SELECTOR:
             workflow = self.workflow(frame.workflow)
-            names = [participant.id for participant in workflow.steps if participant.enabled]
+            # One may come twice in the order; others than those in it cannot be chosen.
+            names = tuple(dict.fromkeys(participant.id for participant in speakers(workflow)))
             text, said = selector_text(names, said, frame.handed), ()
         elif said and said[-1].text == text:
             said = said[:-1]

@@ -174,3 +174,18 @@ def test_a_rejection_that_is_passed_over_does_not_ask_again() -> None:
     run.tell(HumanAnswered(path=ask.path, continuation_id="c", decision=Choice.REJECTED))
     assert run.state.error.type == "max_iterations"
     run.refuse(Continued())
+
+
+def test_an_agent_that_chooses_is_offered_those_only_who_can_be_chosen() -> None:
+    chat = WorkflowPlan(
+        name="c",
+        kind="group-chat",
+        steps=(step("a"), step("b"), step("c")),
+        selector="agent",
+        selector_ref="chooser",
+        selector_sequence=("c", "a", "c"),
+    )
+    run = world(chat)
+    (ask,) = run.open.values()
+    assert isinstance(ask, RunStep)
+    assert "Participants: c, a\n" in ask.text
