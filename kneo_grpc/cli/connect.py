@@ -45,14 +45,16 @@ class Service:
             return self._continued
         try:
             with self._asking() as client:
+                # Calls that make no run, but tell whose the key is: a create that names no spec,
+                # and a fork at a checkpoint that no run has.
                 if self._forking is not None:
-                    # No run has that many checkpoints, so that no run is made here either.
                     client.fork_run(self._forking, {"checkpoint_sequence": 2**31 - 1})
                 elif self._creating is not None:
-                    # A create that names no spec makes no run, but tells whose the key is.
                     self._creating(client, {"input": ""})
         except ServiceError as error:
-            found = error.details.get("run_id")
+            # Other errors name the run that was to be forked.
+            of_key = error.reason.startswith("idempotency_key_")
+            found = error.details.get("run_id") if of_key else None
             return found if isinstance(found, str) else None
         return None
 

@@ -12,8 +12,8 @@ from kneo_grpc.cli.backend import Backend
 from kneo_grpc.cli.run_picture import Line
 from kneo_grpc.cli.session import Session, in_session
 from kneo_grpc.domain.run import ACTIVE
-from kneo_grpc.integrations.clock import SystemClock
 from kneo_grpc.ports.clock import Clock
+from kneo_grpc.spec.drawing import mermaid as drawn
 
 BETWEEN_LOOKS = timedelta(seconds=1)
 
@@ -43,7 +43,7 @@ def show_run(
         elif mermaid:
             show.write(flowchart(graph), None)
         else:
-            lines = run_picture.picture(run, graph, SystemClock().now())
+            lines = run_picture.picture(run, graph, _clock().now())
             _print(lines)
         return
     session.watch(lambda backend: _live(backend, run_id))
@@ -51,10 +51,7 @@ def show_run(
 
 def flowchart(graph: show.Json) -> str:
     """Return a run's graph as a Mermaid flowchart, states as classes."""
-    # The language's models take a moment to load, which the other commands do without.
-    from kneo_grpc.spec.drawing import mermaid
-
-    return mermaid(run_picture.graph_of(graph), run_picture.states(graph))
+    return drawn(run_picture.graph_of(graph), run_picture.states(graph))
 
 
 async def look(backend: Backend, run_id: str) -> tuple[show.Json, show.Json]:
@@ -81,7 +78,7 @@ async def _live(backend: Backend, run_id: str) -> None:
         def draw(lines: Sequence[Line]) -> None:
             screen.update(_rich(lines), refresh=True)
 
-        await follow(backend, run_id, draw, SystemClock())
+        await follow(backend, run_id, draw, _clock())
 
 
 def _print(lines: Sequence[Line]) -> None:
@@ -89,6 +86,13 @@ def _print(lines: Sequence[Line]) -> None:
         _console().print(_rich(lines))
     else:
         show.line(run_picture.plain(lines))
+
+
+def _clock() -> Clock:
+    # It brings asyncio, which takes a moment to load and which help does without.
+    from kneo_grpc.integrations.clock import SystemClock
+
+    return SystemClock()
 
 
 def _on_terminal() -> bool:

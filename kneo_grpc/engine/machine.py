@@ -1,5 +1,6 @@
 """The workflow machine: (plan, state, event) to Decision. Pure: no I/O, clock, random or async."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from kneo_grpc.domain.data import evolve
@@ -22,7 +23,7 @@ from kneo_grpc.engine.messages import (
     StepFailed,
     WaitRetry,
 )
-from kneo_grpc.engine.state import Said, State
+from kneo_grpc.engine.state import ActiveStep, Said, State
 from kneo_grpc.engine.steps import Steps, started_facts
 from kneo_grpc.engine.texts import answer_text, preview
 
@@ -207,15 +208,8 @@ class _Machine(Steps):
             else evolve(item, retries_from=item.attempt, started_at=self.now)
             for path, item in self.state.interrupted.items()
         }
-        self.change(
-            status=RunStatus.RUNNING,
-            active=active,
-            interrupted={},
-            error=None,
-            failed_step=None,
-            failed_input=None,
-        )
-        root = self.plan.root(self.state.target)
+        self.reopen(active)
+        root = self.root
         self.mark("replay_context", workflow=root, metadata=dict(context))
         self.note(
             "workflow_resumed",
@@ -238,15 +232,8 @@ class _Machine(Steps):
                 path: item if item.phase == "nested" else evolve(item, text=event.text)
                 for path, item in active.items()
             }
-        self.change(
-            status=RunStatus.RUNNING,
-            active=active,
-            interrupted={},
-            error=None,
-            failed_step=None,
-            failed_input=None,
-        )
-        root = self.plan.root(state.target)
+        self.reopen(active)
+        root = self.root
         facts: dict[str, object] = {"forked_from": event.source_id, "checkpoint": event.sequence}
         self.mark("run_started", workflow=root, metadata=facts)
         self.note(
@@ -259,6 +246,17 @@ class _Machine(Steps):
                 inner = self.workflow_of(path)
                 self.note("workflow_resumed", path, workflow_name=inner.name, step_id=item.step_id)
         self.take_up()
+
+    def reopen(self, active: Mapping[str, ActiveStep]) -> None:
+        """Let the run go on with these steps, as if it had never failed."""
+        self.change(
+            status=RunStatus.RUNNING,
+            active=active,
+            interrupted={},
+            error=None,
+            failed_step=None,
+            failed_input=None,
+        )
 
     def take_up(self) -> None:
         """Have everything performed that is open, and ask anew whom the run waits for."""

@@ -10,14 +10,14 @@ import pytest
 from tests.processes import kneo
 from tests.service import Service, create, data, failure, function_spec
 
+RUN = ("run", "flow.json", "--input", "hi")
 
-async def interrupted(
-    folder, until, *words: str, command: tuple[str, ...] = ("run",)
-) -> tuple[int | None, str, str]:
-    """Run `kneo run` on a step that waits; interrupt it once until() holds."""
+
+async def interrupted(folder, until, *words: str, command=RUN) -> tuple[int | None, str, str]:
+    """Run a command on a step that waits; interrupt it once until() holds."""
     (folder / "flow.json").write_text(json.dumps(function_spec("gated")))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "kneo_grpc", *command, "flow.json", "--input", "hi", *words),
+        *(sys.executable, "-m", "kneo_grpc", *command, *words),
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -36,7 +36,7 @@ async def shown(folder, *words: str) -> dict:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("command", [("run",), ("spec", "run")])
+@pytest.mark.parametrize("command", [RUN, ("spec", *RUN)])
 async def test_a_service_is_asked_for_the_run_that_goes_on(
     service: Service, tmp_path, command
 ) -> None:
@@ -53,6 +53,25 @@ async def test_a_service_is_asked_for_the_run_that_goes_on(
         f"  kneo runs get {run} --service-url {url}",
         f"  kneo runs cancel {run} --service-url {url}",
     ]
+
+
+async def test_a_service_is_asked_for_the_fork_that_goes_on(
+    service: Service, tmp_path, code
+) -> None:
+    code.GATE.set()
+    first = await service.runs.CreateRun(create(spec=function_spec("gated")))
+    code.GATE.clear()
+
+    async def under_way() -> bool:
+        return service.platform.legs.count == 1
+
+    url = f"unix:{tmp_path}/api.sock"
+    fork = ("runs", "fork", first.run_id)
+    status, out, err = await interrupted(tmp_path, under_way, "--service-url", url, command=fork)
+    (run,) = service.platform.legs.driven()
+    assert (status, out) == (130, "")
+    told = f"{run} has begun, and the service goes on with it. Look at it, or end it, with:"
+    assert err.splitlines()[:2] == ["Interrupted.", told]
 
 
 async def test_here_the_run_is_given_back_to_workers_at_once(tmp_path, code) -> None:

@@ -1,5 +1,6 @@
 """Where commands work: this machine, a named service, a saved one."""
 
+import asyncio
 import json
 import stat
 import sys
@@ -10,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from kneo_grpc.cli import connect
+from kneo_grpc.client.errors import ServiceError
 from kneo_grpc.domain.errors import StartRefused
 
 
@@ -129,6 +132,33 @@ def test_a_command_reaches_its_route(kneo, service, words, path, body):
     url, requests = service
     assert kneo(*words, "--json", "--service-url", url).exit_code == 0
     assert [(asked, sent) for asked, _, sent in requests] == [(path, body)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "found"), [("idempotency_key_conflict", "run_2"), ("not_found", None)]
+)
+def test_only_an_error_of_the_key_tells_the_interrupted_fork(reason, found):
+    class Asked:
+        def __init__(self):
+            self.sent = []
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def fork_run(self, run_id, body):
+            self.sent.append((run_id, body))
+            if len(self.sent) == 1:
+                return {}
+            raise ServiceError(reason, "no", details={"run_id": "run_2"})
+
+    client = Asked()
+    backend = connect.Service(client, lambda: client)
+    asyncio.run(backend.fork_run("run_1", {}))
+    assert asyncio.run(backend.interrupted()) == found
+    assert client.sent[1:] == [("run_1", {"checkpoint_sequence": 2**31 - 1})]
 
 
 def test_a_continuation_carries_a_key_of_its_own_or_the_given_one(kneo, service):
