@@ -10,7 +10,7 @@ from kneo_grpc.engine.kinds import KINDS
 from kneo_grpc.engine.messages import AskHuman, RunStep
 from kneo_grpc.engine.move import Ended, Failure, Move, Start
 from kneo_grpc.engine.state import ActiveStep, Frame, begun
-from kneo_grpc.engine.texts import PREVIEW_CHARS, preview
+from kneo_grpc.engine.texts import PREVIEW_CHARS, MergedTooLarge, preview
 from kneo_grpc.engine.turn import Turn
 
 
@@ -167,10 +167,13 @@ class Steps(Turn):
         others = self.others(active.frame) if table else table
         ended = Ended(step, output, active.branch, metadata, failed, others)
         kind = KINDS[workflow.kind]
-        if goto is None:
-            move = kind.proceed(workflow, frame, ended)
-        else:
-            move = kind.divert(workflow, frame, ended, workflow.step(goto))
+        try:
+            if goto is None:
+                move = kind.proceed(workflow, frame, ended)
+            else:
+                move = kind.divert(workflow, frame, ended, workflow.step(goto))
+        except MergedTooLarge as error:
+            move = Move(frame, failure=Failure(error_type="output_too_large", message=str(error)))
         if move.failure is not None and move.failure.redo:
             self.tell_failed(path, active, move.failure.error_type, move.failure.message)
             self.follow(active.frame, workflow, move, (path, active))

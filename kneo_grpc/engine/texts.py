@@ -8,6 +8,7 @@ from kneo_grpc.engine.state import Said
 
 PREVIEW_CHARS = 500
 WORD_CHARS_MAX = 128
+MERGED_CHARS_MAX = 16_777_216
 REJECTED = "Rejected by human reviewer: "
 
 
@@ -26,10 +27,19 @@ def preview(text: str) -> str:
     return kept + "… (truncated)"
 
 
+class MergedTooLarge(ValueError):
+    """Texts are too much to be one: in a loop that forks, they grow like a power."""
+
+
 def merged(rule: str, texts: Sequence[str]) -> str:
-    """Return the texts of branches as one. rule: all, a blank line between them; or last."""
+    """Return the texts of branches as one. rule: all, a blank line between them; or last.
+
+    Raises MergedTooLarge.
+    """
     if rule == "last":
         return texts[-1] if texts else ""
+    if sum(map(len, texts)) > MERGED_CHARS_MAX:
+        raise MergedTooLarge(f"texts of branches come to more than {MERGED_CHARS_MAX} characters")
     return "\n\n".join(texts)
 
 

@@ -189,3 +189,13 @@ def test_an_agent_that_chooses_is_offered_those_only_who_can_be_chosen() -> None
     (ask,) = run.open.values()
     assert isinstance(ask, RunStep)
     assert "Participants: c, a\n" in ask.text
+
+
+def test_texts_that_double_in_every_round_end_the_run_before_they_fill_the_memory() -> None:
+    run = world(graph(step("a", fan_out=True, join="all"), ways="aa aa", max_steps=100))
+    while not run.over:
+        (path,) = run.open
+        done(run, path, run.open[path].text)
+    assert (run.state.status, run.state.error.type) == (RunStatus.FAILED, "output_too_large")
+    assert len(run.state.visited_nodes) < 20
+    run.refuse(Continued())
