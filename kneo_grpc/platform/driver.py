@@ -23,6 +23,7 @@ from kneo_grpc.engine.messages import (
     RetryDue,
     RunStep,
     StepCompleted,
+    StepFailed,
     WaitRetry,
 )
 from kneo_grpc.platform.changes import answer_event, find_landed, numbered, queued, response_of
@@ -111,7 +112,9 @@ class Driver:
         done = [task for task in work if task.done()]
         for task in done:
             del work[task]
+        # A failure may end its workflow, so what others have brought by then comes first.
         events = [task.result() for task in done]
+        events.sort(key=lambda event: isinstance(event, StepFailed))
         if leg.asks and leg.poked.is_set():
             leg.poked.clear()
             events.extend(await self._answers(leg))

@@ -17,6 +17,10 @@ def check_support(spec: Spec, known: Known, findings: Findings) -> None:
         _check_agent(path, agent, known, findings)
     for path, workflow in workflows(spec):
         for step_path, step in steps(path, workflow):
+            if step.kind == "workflow":
+                for field in ("max_retries", "timeout_seconds"):
+                    if getattr(step, field):
+                        _ignored((*step_path, field), findings)
             if step.kind == "guardrail":
                 text = f"the step kind `guardrail` {_LATER}"
                 findings.error("E_STEP_KIND_UNSUPPORTED", (*step_path, "kind"), text)

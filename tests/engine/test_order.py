@@ -1,4 +1,4 @@
-"""Whichever branch is faster, a graph whose branches all wait for each other says the same."""
+"""Whichever branch is faster, a graph whose branches wait for each other gives the same text."""
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
