@@ -87,6 +87,17 @@ def gated(text):
     GATE.wait(20)
     return text
 
+TOGETHER = asyncio.Event()
+
+async def good(text):
+    CALLS.append("good")
+    await TOGETHER.wait()
+    return text + "+"
+
+async def bad(text):
+    await TOGETHER.wait()
+    raise ValueError("the step broke")
+
 async def waits(text):
     await asyncio.sleep(30)
     return text

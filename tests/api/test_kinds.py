@@ -8,6 +8,7 @@ import pytest
 from kneo_grpc._gen.kneo.v1 import human_task_pb2, run_pb2
 from kneo_grpc.platform.runs import Runs
 from tests.service import create, data, failure
+from tests.waiting import until
 
 
 def part(name, kind="function", **fields):
@@ -22,7 +23,7 @@ def spec_of(workflow, **components):
         "components": {
             "functions": {
                 name: {"implementation": f"kneo_test_code.{name}"}
-                for name in ("note", "broken", "gated", "second")
+                for name in ("note", "broken", "gated", "second", "good", "bad")
             },
             "humans": {"boss": {"request_type": "review"}},
             **components,
@@ -259,3 +260,20 @@ async def test_a_rejection_takes_the_path_that_the_spec_declares(service, rule, 
     (task,) = kept["continuation_ids"]
     done = await resume(service, kept, task)
     assert (done.status, done.output_text) == ("completed", "Rejected by human reviewer: no.")
+
+
+async def test_what_ends_in_the_moment_of_a_failure_is_not_executed_again(service, code) -> None:
+    members = [part("b", ref="bad"), part("g", ref="good")]
+    call = asyncio.create_task(run(service, {"type": "concurrent", "participants": members}))
+    await until(lambda: code.CALLS == ["good"])
+    code.TOGETHER.set()
+    failed = await call
+    assert failed.status == "failed"
+
+    async def mended(text: str) -> str:
+        return text + "!"
+
+    code.bad = mended
+    again = await service.runs.ContinueRun(run_pb2.ContinueRunRequest(run_id=failed.run_id))
+    assert (again.status, again.output_text) == ("completed", "hi!\n\nhi+")
+    assert code.CALLS == ["good"]
