@@ -161,7 +161,10 @@ def main() -> int:
     words = _parser().parse_args()
     if not words.base_url:
         sys.exit("--base-url or KNEO_STAGING_BASE_URL is needed")
-    trust = words.tls_ca.read_bytes() if words.tls_ca else None
+    try:
+        trust = words.tls_ca.read_bytes() if words.tls_ca else None
+    except OSError as error:
+        sys.exit(f"--tls-ca cannot be read: {error}")
     make = GrpcCalls if words.base_url.startswith("grpc") else HttpCalls
     calls = make(words.base_url, prefix=words.api_prefix, trust=trust, timeout=words.timeout)
     roles = ("admin", "operator", "reviewer", "viewer")

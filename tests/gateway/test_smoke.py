@@ -81,3 +81,10 @@ def test_a_failure_names_the_endpoint_and_the_status(service: tuple[RunningServi
     assert last.startswith("FAIL validate: POST /specs/validate: HTTP 401: ")
     nowhere = smoke("--base-url", f"http://127.0.0.1:{free_port()}")
     assert (nowhere.returncode, nowhere.stdout.split(":")[0]) == (1, "FAIL health")
+
+
+def test_an_authority_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+    done = smoke("--base-url", "https://127.0.0.1:1", "--tls-ca", str(tmp_path / "ca.crt"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("--tls-ca cannot be read: ")
+    assert done.stderr.count("\n") == 1
