@@ -221,7 +221,7 @@ def test_text_json_and_struct_give_the_same_digest() -> None:
 def test_two_hash_seeds_give_the_same_plan_and_findings() -> None:
     program = (
         "import sys, hashlib\n"
-        "from kneo_grpc.domain.plan import encode_plan\n"
+        "from kneo_grpc.domain.plan_codec import encode_plan\n"
         "from kneo_grpc.spec.compile import compile_spec\n"
         "from kneo_grpc.spec.load import load_text\n"
         "done = compile_spec(load_text(sys.stdin.read()), known_tools={'registered', 'x', 'y'})\n"
