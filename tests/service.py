@@ -87,6 +87,10 @@ def gated(text):
     GATE.wait(20)
     return text
 
+def huge(text):
+    CALLS.append("huge")
+    return "x" * (16_777_216 + len(text))
+
 TOGETHER = asyncio.Event()
 
 async def good(text):

@@ -8,7 +8,7 @@ from kneo_grpc.engine.state import Said
 
 PREVIEW_CHARS = 500
 WORD_CHARS_MAX = 128
-MERGED_CHARS_MAX = 16_777_216
+OUTPUT_CHARS_MAX = 16_777_216
 REJECTED = "Rejected by human reviewer: "
 
 
@@ -38,8 +38,8 @@ def merged(rule: str, texts: Sequence[str]) -> str:
     """
     if rule == "last":
         return texts[-1] if texts else ""
-    if sum(map(len, texts)) > MERGED_CHARS_MAX:
-        raise MergedTooLarge(f"texts of branches come to more than {MERGED_CHARS_MAX} characters")
+    if sum(map(len, texts)) > OUTPUT_CHARS_MAX:
+        raise MergedTooLarge(f"texts of branches come to more than {OUTPUT_CHARS_MAX} characters")
     return "\n\n".join(texts)
 
 

@@ -11,7 +11,7 @@ from kneo_grpc.agents import machine as agents
 from kneo_grpc.domain.ids import RunId
 from kneo_grpc.domain.plan import AgentPlan, Plan
 from kneo_grpc.engine.messages import Note, RunStep, StepCompleted, StepFailed
-from kneo_grpc.engine.texts import preview
+from kneo_grpc.engine.texts import OUTPUT_CHARS_MAX, preview
 from kneo_grpc.platform.threads import CodeExit, StepThreads
 from kneo_grpc.ports.code import CallContext, Code, CodeMissing, CodeNotAllowed, call_context
 from kneo_grpc.ports.models import ModelMessage, ModelRequest, Models
@@ -62,9 +62,20 @@ class StepExecutor:
     ) -> StepCompleted | StepFailed:
         step = call.command.step
         if step.kind == "function":
-            return await self._function(plan, call)
-        assert step.kind == "agent", f"the engine executes no {step.kind} itself"
-        return await self._agent(plan.agents[step.ref], plan, call, notes)
+            done: StepCompleted | StepFailed = await self._function(plan, call)
+        else:
+            assert step.kind == "agent", f"the engine executes no {step.kind} itself"
+            done = await self._agent(plan.agents[step.ref], plan, call, notes)
+        if isinstance(done, StepCompleted) and len(done.output) > OUTPUT_CHARS_MAX:
+            # No database takes any text, and a result that cannot be stored would be made again.
+            return StepFailed(
+                path=done.path,
+                error_type="output_too_large",
+                message=f"the step gave more than {OUTPUT_CHARS_MAX} characters",
+                retriable=False,
+                notes=done.notes,
+            )
+        return done
 
     async def _function(self, plan: Plan, call: "_Call") -> StepCompleted:
         function = self._code.function(plan.functions[call.command.step.ref].implementation)

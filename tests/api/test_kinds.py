@@ -23,7 +23,7 @@ def spec_of(workflow, **components):
         "components": {
             "functions": {
                 name: {"implementation": f"kneo_test_code.{name}"}
-                for name in ("note", "broken", "gated", "second", "good", "bad")
+                for name in ("note", "broken", "gated", "second", "good", "bad", "huge")
             },
             "humans": {"boss": {"request_type": "review"}},
             **components,

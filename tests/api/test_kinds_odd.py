@@ -229,3 +229,12 @@ async def test_a_branch_that_fails_as_another_comes_to_a_person(service, code) -
     assert done.status == "failed"
     assert not await pending_tasks(service)
     assert (await stored(service, done.run_id))["error"]["message"] == "it broke"
+
+
+async def test_a_text_that_is_too_large_fails_its_step_once(service, code) -> None:
+    step = {**part("big", ref="huge"), "max_retries": 3}
+    failed = await run(service, {"type": "sequential", "steps": [step, part("next")]}, "y")
+    assert failed.status == "failed"
+    kept = await stored(service, failed.run_id)
+    assert (kept["error"]["type"], kept["error"]["step_id"]) == ("output_too_large", "big")
+    assert code.CALLS == ["huge"]

@@ -9,5 +9,5 @@ from kneo_grpc.engine import texts
 def small_texts() -> Iterator[None]:
     """Texts of random branches soon come to more than they may."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(texts, "MERGED_CHARS_MAX", 20_000)
+        patch.setattr(texts, "OUTPUT_CHARS_MAX", 20_000)
         yield
