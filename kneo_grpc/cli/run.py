@@ -198,9 +198,13 @@ def _print_questions(session: Session, result: show.Json) -> None:
         show.line(f"  {request['prompt']}")
     waiting = result.get("continuation_ids") or [result.get("continuation_id")]
     show.line("Resume it with:")
-    for index, continuation_id in enumerate(waiting):
-        answer = _answer_option(request) if index == 0 else "--approve"
-        show.line(f"  kneo human resume {continuation_id} {answer}{session.hint_options}")
+    answer = _answer_option(request)
+    show.line(f"  kneo human resume {waiting[0]} {answer}{session.hint_options}")
+    if len(waiting) > 1:
+        # The result holds the first question only, and an answer belongs to its own.
+        more = "One more is asked" if len(waiting) == 2 else f"{len(waiting) - 1} more are asked"
+        show.line(f"{more}. See all questions with:")
+        show.line(f"  kneo runs show {result.get('run_id')} --once{session.hint_options}")
 
 
 def _answer_option(request: show.Json) -> str:

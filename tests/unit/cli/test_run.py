@@ -81,6 +81,22 @@ def test_a_blocked_run_shows_the_question_and_how_to_answer(kneo, backend, spec_
 
 
 @pytest.mark.parametrize(
+    ("waiting", "more"),
+    [(["cont_1", "cont_2"], "One more is asked"), (["cont_1"] * 3, "2 more are asked")],
+)
+def test_of_several_questions_no_answer_is_shown_beside_another_s(
+    kneo, backend, spec_path, waiting, more
+):
+    backend.answers["create_run"] = {**BLOCKED, "continuation_ids": waiting}
+    lines = kneo("run", str(spec_path), "-i", "hi").stdout.splitlines()
+    assert lines[-2:] == [
+        f"{more}. See all questions with:",
+        f"  kneo runs show {BLOCKED['run_id']} --once",
+    ]
+    assert sum("kneo human resume" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
     ("request_part", "answer"),
     [
         ({"type": "selection", "options": ["a b", "c"]}, "--select 'a b'"),
