@@ -110,13 +110,6 @@ def test_the_answer_shown_fits_the_question(kneo, backend, spec_path, request_pa
     assert f"kneo human resume cont_1 {answer}\n" in result.stdout
 
 
-def test_every_waiting_task_is_named(kneo, backend, spec_path):
-    backend.answers["create_run"] = {**BLOCKED, "continuation_ids": ["cont_1", "cont_2"]}
-    result = kneo("run", str(spec_path), "-i", "hi")
-    assert "resume cont_1 " in result.stdout
-    assert "resume cont_2 " in result.stdout
-
-
 def test_what_to_do_next_names_the_service_again(kneo, backend, spec_path):
     backend.answers["create_run"] = BLOCKED
     result = kneo("run", str(spec_path), "-i", "hi", "--service-url", "http://localhost:8000")
