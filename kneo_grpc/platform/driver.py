@@ -11,6 +11,8 @@ from typing import Any
 from kneo_grpc.domain.change import Change, ExpectAttempt, Outcome
 from kneo_grpc.domain.data import evolve
 from kneo_grpc.domain.errors import LeaseLost, StoreUnavailable
+from kneo_grpc.domain.human import HumanTask
+from kneo_grpc.domain.ids import ContinuationId
 from kneo_grpc.domain.run import PendingRequest, Run, RunStatus, TokenUsage, read_usage
 from kneo_grpc.engine.machine import decide
 from kneo_grpc.engine.messages import (
@@ -127,12 +129,20 @@ class Driver:
         answers: list[Event] = []
         pending: list[PendingRequest] = []
         for item in leg.run.pending:
-            task = await self._store.load_human_task(item.continuation_id)
+            task = await self._loaded_task(item.continuation_id)
             if task is not None and task.decision is not None:
                 answers.append(answer_event(task, task.decision))
             pending.append(item if task is None else replace(item, request=task.request))
         leg.run = evolve(leg.run, pending=tuple(pending))
         return answers
+
+    async def _loaded_task(self, continuation_id: ContinuationId) -> HumanTask | None:
+        """Return a task as soon as the database answers: what the other branches do goes on."""
+        while True:
+            try:
+                return await self._store.load_human_task(continuation_id)
+            except StoreUnavailable:
+                await self._clock.sleep(self._settings.store_retry)
 
     async def _follow(
         self, leg: LegProgress, events: Sequence[Event], *, idle: bool

@@ -6,9 +6,12 @@ import time
 import pytest
 
 from kneo_grpc._gen.kneo.v1 import human_task_pb2, run_pb2
+from kneo_grpc.domain.errors import StoreUnavailable
 from kneo_grpc.platform.runs import Runs
 from tests.service import create, data, failure
 from tests.waiting import until
+
+LIST = human_task_pb2.ListHumanTasksRequest()
 
 
 def part(name, kind="function", **fields):
@@ -187,6 +190,35 @@ async def test_an_escalation_while_another_branch_works_stays_with_the_run(servi
     (pending,) = (await stored(service, tasks[0].run_id))["pending_human_requests"]
     assert "escalated_at" in pending["metadata"]
     assert "escalated_at" in paused["metadata"]["pending_human_request"]["metadata"]
+
+
+async def test_a_database_that_is_away_while_a_decision_comes_ends_no_branch(
+    service, code, monkeypatch
+) -> None:
+    graph = {**FORK, "nodes": {**FORK["nodes"], "c": part("c", ref="gated")}}
+    call = asyncio.create_task(run(service, graph))
+
+    async def asked() -> list:
+        return list((await service.tasks.ListHumanTasks(LIST)).tasks)
+
+    (task,) = await until(asked)
+    store, away = service.platform.store, []
+    load = store.load_human_task
+
+    async def load_human_task(continuation_id):
+        if len(away) < 2 and asyncio.current_task() in [leg.task for leg in legs]:
+            away.append(continuation_id)
+            raise StoreUnavailable("The database does not answer.")
+        return await load(continuation_id)
+
+    legs = list(service.platform.legs._driven.values())
+    monkeypatch.setattr(store, "load_human_task", load_human_task)
+    await resume(service, await stored(service, task.run_id), task.id, "edited", content="B")
+    await until(lambda: len(away) == 2)
+    code.GATE.set()
+    done = await call
+    assert (done.status, done.output_text) == ("completed", "B\n\nhi..")
+    assert (await stored(service, task.run_id))["attempt"] == 1
 
 
 async def test_of_two_branches_the_first_to_come_goes_on(service, code) -> None:
