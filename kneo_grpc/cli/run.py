@@ -58,14 +58,8 @@ def run(
     with 1 when it ended otherwise; with 130 after Ctrl-C, and then tells the run's id.
     """
     spec_file = chosen(path, overlay, env, agent_alone=target == "agent")
-    asked = {
-        "input": input_text,
-        "target": target,
-        "skills": _skills(add_skill, disable_skill),
-        "session_id": session_id,
-        "async_mode": True if queued else None,
-        "timeout_seconds": timeout_seconds,
-    }
+    skills = _skills(add_skill, disable_skill)
+    asked = _asked(input_text, target, skills, session_id, queued, timeout_seconds)
     _start(session, spec_file, asked, lambda backend, body: backend.create_run(body))
 
 
@@ -88,15 +82,28 @@ def run_spec(
     Its idempotency keys are others than those of `kneo run`. Exits as `kneo run` does.
     """
     spec_file = chosen(path, overlay, env, agent_alone=target == "agent")
-    asked = {
+    skills = _skills(add_skill, disable_skill)
+    asked = _asked(input_text, target, skills, session_id, queued, timeout_seconds)
+    _start(session, spec_file, asked, lambda backend, body: backend.run_spec(body))
+
+
+def _asked(
+    input_text: str,
+    target: str,
+    skills: show.Json | None,
+    session_id: str | None,
+    queued: bool,
+    timeout_seconds: int | None,
+) -> show.Json:
+    """Return a call's fields beside the spec's, None where they are left out."""
+    return {
         "input": input_text,
         "target": target,
-        "skills": _skills(add_skill, disable_skill),
+        "skills": skills,
         "session_id": session_id,
         "async_mode": True if queued else None,
         "timeout_seconds": timeout_seconds,
     }
-    _start(session, spec_file, asked, lambda backend, body: backend.run_spec(body))
 
 
 def _start(
@@ -105,9 +112,7 @@ def _start(
     asked: show.Json,
     call: Callable[[Backend, show.Json], Awaitable[show.Json]],
 ) -> None:
-    """Start a run and print what came of it. asked: the call's fields beside the spec's, None where
-    they are left out.
-    """
+    """Start a run and print what came of it. asked: as _asked gives it."""
     with told_failures(spec_file):
         spec = spec_file.fields(local=session.local)
         spec_file.require_policy()
