@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -59,6 +60,10 @@ def test_no_answer_is_other_than_the_document_tells(
         check=False,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    made = re.search(r"([\d,]+) generated", done.stdout)
+    assert made is not None, done.stdout[-2000:]
+    # Some operations have less than so many cases to make.
+    assert int(made[1].replace(",", "")) >= min(2_000, 10 * int(CASES))
     print(done.stdout[-400:])
     assert "Test cases:" in done.stdout
 
