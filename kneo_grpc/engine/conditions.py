@@ -61,4 +61,6 @@ def _equal(found: object, wanted: object) -> bool:
 
 
 def _text(value: object) -> str:
+    if type(value) is str:
+        return value
     return str(value).lower() if isinstance(value, bool) else str(value)

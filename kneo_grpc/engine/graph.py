@@ -2,7 +2,7 @@
 where a node fans out; it ends where no edge leads on, and branches meet where a node joins them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from kneo_grpc.domain.data import evolve
 from kneo_grpc.domain.plan import StepPlan, WorkflowPlan
@@ -22,13 +22,14 @@ def proceed(workflow: WorkflowPlan, frame: Frame, ended: Ended) -> Move:
     """Follow the edges that lead on from the node."""
     frame = _past(workflow, frame, ended)
     if ended.step.fan_out or ended.others or frame.arrivals:
-        return _follow(workflow, frame, ended, tuple(_targets(workflow, frame, ended)))
+        return _follow(workflow, frame, ended, _targets(workflow, frame, ended))
     # Most graphs have one branch, which needs nothing of what branches need.
-    for node, branch in _targets(workflow, frame, ended):
-        if node.join is not None:
-            return _follow(workflow, frame, ended, ((node, branch),))
-        return _checked(workflow, frame, (Start(node, ended.output, branch),), ())
-    return Move(frame, output=ended.output)
+    node = _first(workflow, frame, ended)
+    if node is None:
+        return Move(frame, output=ended.output)
+    if node.join is not None:
+        return _follow(workflow, frame, ended, ((node, ended.branch),))
+    return _checked(workflow, frame, (Start(node, ended.output, ended.branch),), ())
 
 
 def divert(workflow: WorkflowPlan, frame: Frame, ended: Ended, target: StepPlan) -> Move:
@@ -45,27 +46,37 @@ def _past(workflow: WorkflowPlan, frame: Frame, ended: Ended) -> Frame:
     return evolve(frame, visited=visited)
 
 
-def _targets(workflow: WorkflowPlan, frame: Frame, ended: Ended) -> Iterator[tuple[StepPlan, str]]:
-    """Yield the nodes to go to, each with its branch: where the node does not fan out, only the
-    first counts. A disabled node is as good as none.
+def _targets(workflow: WorkflowPlan, frame: Frame, ended: Ended) -> Sequence[tuple[StepPlan, str]]:
+    """Return the nodes to go to, each with its branch."""
+    if not ended.step.fan_out:
+        node = _first(workflow, frame, ended)
+        return () if node is None else ((node, ended.branch),)
+    facts = _facts(workflow, frame, ended)
+    open_ways = [
+        (number, node)
+        for number, edge in enumerate(workflow.onward.get(ended.step.id, ()))
+        if (node := workflow.by_id[edge.target]).enabled and holds(edge.condition, facts)
+    ]
+    if len(open_ways) == 1:
+        return ((open_ways[0][1], ended.branch),)
+    of = f"{ended.branch}." if ended.branch else ""
+    return [(node, f"{of}{number}") for number, node in open_ways]
+
+
+def _first(workflow: WorkflowPlan, frame: Frame, ended: Ended) -> StepPlan | None:
+    """Return the node to which the first edge leads whose condition holds; a disabled node is as
+    good as none.
     """
     nodes, facts = workflow.by_id, None
-    open_ways = []
-    for number, edge in enumerate(workflow.onward.get(ended.step.id, ())):
+    for edge in workflow.onward.get(ended.step.id, ()):
         node = nodes[edge.target]
-        if not node.enabled:
-            continue
-        if edge.condition is not None:
+        if node.enabled:
+            if edge.condition is None:
+                return node
             facts = facts or _facts(workflow, frame, ended)
-            if not holds(edge.condition, facts):
-                continue
-        if not ended.step.fan_out:
-            yield node, ended.branch
-            return
-        open_ways.append((number, node))
-    for number, node in open_ways:
-        inner = f"{ended.branch}.{number}" if ended.branch else str(number)
-        yield node, inner if len(open_ways) > 1 else ended.branch
+            if holds(edge.condition, facts):
+                return node
+    return None
 
 
 def _facts(workflow: WorkflowPlan, frame: Frame, ended: Ended) -> Facts:

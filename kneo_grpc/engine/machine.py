@@ -25,6 +25,7 @@ from kneo_grpc.engine.messages import (
 )
 from kneo_grpc.engine.state import ActiveStep, Said, State
 from kneo_grpc.engine.steps import Steps, started_facts
+from kneo_grpc.engine.straight import straight_in, straight_on
 from kneo_grpc.engine.texts import answer_text, preview
 
 
@@ -32,10 +33,17 @@ def decide(plan: Plan, state: State, event: Event, now: float = 0.0) -> Decision
     """Return what follows from an event. now: in seconds since 1970, to be told of steps that
     begin. Raises EventRefused; the state given stays as it is.
     """
+    decision = None
+    if type(event) is StepCompleted and state.status is RunStatus.RUNNING:
+        decision = straight_on(plan, state, event, now)
+    elif type(event) is Started and state.status is RunStatus.QUEUED:
+        decision = straight_in(plan, state, now)
+    return decision or decide_at_length(plan, state, event, now)
+
+
+def decide_at_length(plan: Plan, state: State, event: Event, now: float = 0.0) -> Decision:
+    """Return what `decide` does, by the way that every event can take."""
     turn = _Machine(plan, state, now)
-    if isinstance(event, StepCompleted) and state.status is RunStatus.RUNNING:
-        turn.step_completed(event)
-        return turn.decision()
     goes_on = isinstance(event, Continued) and state.status is RunStatus.FAILED
     if state.status in TERMINAL and not (goes_on or isinstance(event, Forked)):
         raise EventRefused(f"the run is {state.status}")

@@ -9,7 +9,7 @@ from kneo_grpc.domain.run import RunError, RunStatus
 from kneo_grpc.engine.kinds import KINDS
 from kneo_grpc.engine.messages import AskHuman, RunStep
 from kneo_grpc.engine.move import Ended, Failure, Move, Start
-from kneo_grpc.engine.state import ActiveStep, Frame, begun
+from kneo_grpc.engine.state import ActiveStep, Frame, begun, opened
 from kneo_grpc.engine.texts import PREVIEW_CHARS, MergedTooLarge, preview
 from kneo_grpc.engine.turn import Turn
 
@@ -22,7 +22,7 @@ class Steps(Turn):
     def open_frame(self, path: str, workflow_key: str, text: str) -> None:
         """Open a workflow at a step path and start its first steps."""
         workflow = self.workflow(workflow_key)
-        frame = Frame(workflow=workflow_key, text=text)
+        frame = opened(workflow_key, text)
         if path:
             self.note(
                 "workflow_started",
@@ -75,16 +75,11 @@ class Steps(Turn):
         self.settle()
         self.change(status=RunStatus.COMPLETED, output=output)
         if not workflow.implicit:
-            visited = list(self.state.frames[""].visited)
-            graph = workflow.kind == "graph"
-            facts: dict[str, object] = {"visited_nodes" if graph else "visited_steps": visited}
-            if graph:
-                facts["termination"] = "no_matching_edge"
             self.note(
                 "workflow_completed",
                 workflow_name=workflow.name,
                 output_preview=preview(output),
-                metadata=facts,
+                metadata=completed_facts(workflow, self.state.frames[""]),
             )
         self.mark("run_completed", workflow=workflow, metadata={"output_text": output})
 
@@ -178,7 +173,7 @@ class Steps(Turn):
             self.tell_failed(path, active, move.failure.error_type, move.failure.message)
             self.follow(active.frame, workflow, move, (path, active))
             return
-        facts = _step_facts(workflow, path, active)
+        facts = step_facts(workflow, path, active)
         if active.executes != active.step_id:
             facts["fallback_step"] = active.executes
         if metadata:
@@ -228,7 +223,7 @@ class Steps(Turn):
             error=message,
             metadata={"on_error": step.on_error, "attempt": active.attempt},
         )
-        facts = _step_facts(workflow, path, active)
+        facts = step_facts(workflow, path, active)
         facts["error"] = {"type": error_type, "message": message}
         facts["on_error"] = step.on_error
         self.mark("step_failed", workflow=workflow, step=active, path=path, metadata=facts)
@@ -241,7 +236,7 @@ class Steps(Turn):
         for at, active in self.state.active.items():
             if active is not but and (at == path or at.startswith(inner)):
                 workflow = self.workflow_of(active.frame)
-                facts = _step_facts(workflow, at, active)
+                facts = step_facts(workflow, at, active)
                 self.mark("step_stopped", workflow=workflow, step=active, path=at, metadata=facts)
 
     def fail_workflow(
@@ -329,7 +324,15 @@ def started_facts(workflow: WorkflowPlan) -> dict[str, object]:
     return {"workflow_type": workflow.kind, "participant_count": count}
 
 
-def _step_facts(workflow: WorkflowPlan, path: str, active: ActiveStep) -> dict[str, object]:
+def completed_facts(workflow: WorkflowPlan, frame: Frame) -> dict[str, object]:
+    """Return what the trace tells of the root workflow at its end."""
+    visited = list(frame.visited)
+    if workflow.kind == "graph":
+        return {"visited_nodes": visited, "termination": "no_matching_edge"}
+    return {"visited_steps": visited}
+
+
+def step_facts(workflow: WorkflowPlan, path: str, active: ActiveStep) -> dict[str, object]:
     """Return what the checkpoint of a step's end tells."""
     facts: dict[str, object] = {
         "workflow_type": workflow.kind,

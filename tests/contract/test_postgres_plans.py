@@ -56,6 +56,9 @@ async def other(postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
     connection.terminate()
 
 
+ROWS = 2000
+"""The fewest that FILL puts into a table."""
+
 FILL = """
 insert into runs (id, status, attempt, plan_digest, target, input_text, event_sequence,
   checkpoint_sequence, source, detail, created_at, updated_at, updated_slot, workflow_name,
@@ -139,15 +142,10 @@ async def test_a_batch_prepared_on_empty_tables_scans_none_when_they_are_full(
     await store.commit([step(run, events=(event(),)) for run in runs])
     await other.execute(FILL)
     tables = "('runs', 'events', 'checkpoints', 'jobs', 'plans', 'human_tasks', 'audit_events')"
-    scans = f"select sum(seq_scan) from pg_stat_user_tables where relname in {tables}"
+    # Sessions tell their counts when they like, also those of the time before: of empty tables.
+    scanned = f"select sum(seq_tup_read) from pg_stat_user_tables where relname in {tables}"
     found = "select idx_scan from pg_stat_user_tables where relname = 'runs'"
-
-    async def flushed(sql: str, least: int) -> bool:
-        return await other.fetchval(sql) >= least
-
-    # Let the sessions' counts of the time before arrive.
-    await until(lambda: flushed(found, 3))
-    before, looked = await other.fetchval(scans), await other.fetchval(found)
+    before, looked = await other.fetchval(scanned), await other.fetchval(found)
     for _ in range(20):
         await store.commit([step(run, events=(event(),)) for run in runs])
         cleared = [step(run, clear_jobs=frozenset({job().kind}), jobs=(job(),)) for run in runs]
@@ -159,7 +157,7 @@ async def test_a_batch_prepared_on_empty_tables_scans_none_when_they_are_full(
         return await other.fetchval(found) >= looked + 100
 
     await until(arrived)
-    assert await other.fetchval(scans) == before
+    assert await other.fetchval(scanned) - before < ROWS
 
 
 async def test_the_plan_of_a_batch_looks_up_by_index(filled_dsn: str) -> None:

@@ -10,7 +10,7 @@ from kneo_grpc.domain import patch
 from kneo_grpc.domain.human import Decision as Choice
 from kneo_grpc.domain.plan import SELECTOR, Plan
 from kneo_grpc.domain.run import TERMINAL, RunStatus
-from kneo_grpc.engine.machine import decide, open_commands
+from kneo_grpc.engine.machine import decide, decide_at_length, open_commands
 from kneo_grpc.engine.messages import (
     MIDWAY,
     AskHuman,
@@ -75,6 +75,7 @@ class World:
         if isinstance(event, Continued):
             self.epoch += 1
         decision = decide(self.plan, before, event, 1.0)
+        assert decide_at_length(self.plan, before, event, 1.0) == decision
         assert write_state(before) == before_data, "the state given was changed"
         self.accepted.append(event)
         self._check_written(before, before_data, decision)
@@ -225,7 +226,9 @@ def choose_event(world: World, tape: Tape) -> Event | None:
             path=command.path, error_type="E", message="m", retriable=not tape.often(1, 3)
         )
     chooses = command.step.id == SELECTOR
-    return StepCompleted(path=command.path, output=tape.one(CHOICES if chooses else OUTPUTS))
+    output = tape.one(CHOICES if chooses else OUTPUTS)
+    metadata = {"from": "code"} if tape.often(1, 6) else {}
+    return StepCompleted(path=command.path, output=output, metadata=metadata)
 
 
 def stale_event(world: World, tape: Tape) -> Event:
