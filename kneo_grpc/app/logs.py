@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TextIO
 
+import orjson
+
 from kneo_grpc.domain.redaction import Redactor
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -45,10 +47,10 @@ class JsonFormatter(logging.Formatter):
                 line[key] = value
         if record.exc_info:
             line["traceback"] = _scrubbed(self.formatException(record.exc_info))
-        text = json.dumps(line, default=str)
-        if not self._redactor.suspicious(text.encode()):
-            return text
-        return json.dumps(self._redactor.data(line), default=str)
+        text = _json(line)
+        if not self._redactor.suspicious(text):
+            return text.decode()
+        return _json(self._redactor.data(line)).decode()
 
 
 class TurnHandler(logging.StreamHandler[TextIO]):
@@ -92,6 +94,16 @@ class TurnHandler(logging.StreamHandler[TextIO]):
             yield
         finally:
             self.release()
+
+
+def _json(line: object) -> bytes:
+    """Return ASCII, whatever the encoding of the output is."""
+    try:
+        text = orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        # Lone surrogates and huge numbers.
+        text = b""
+    return text if text and text.isascii() else json.dumps(line, default=str).encode()
 
 
 def _scrubbed(traceback: str) -> str:

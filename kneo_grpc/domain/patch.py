@@ -11,6 +11,8 @@ from typing import Any
 
 Patch = list[list[Any]]
 
+_ABSENT = object()
+
 
 def diff(before: Any, after: Any) -> Patch:
     """Return the operations that turn before into after."""
@@ -50,15 +52,17 @@ def _diff(before: Any, after: Any, path: list[str], operations: Patch) -> None:
 def _diff_objects(
     before: dict[str, Any], after: dict[str, Any], path: list[str], operations: Patch
 ) -> None:
-    for key in before:
-        if key not in after:
-            operations.append(["del", [*path, key]])
+    if not before.keys() <= after.keys():
+        operations.extend(["del", [*path, key]] for key in before if key not in after)
     for key, item in after.items():
-        if key not in before:
+        known = before.get(key, _ABSENT)
+        if known is item:
+            continue
+        if known is _ABSENT:
             operations.append(["set", [*path, key], item])
-        elif before[key] is not item:
+        else:
             path.append(key)
-            _diff(before[key], item, path, operations)
+            _diff(known, item, path, operations)
             path.pop()
 
 

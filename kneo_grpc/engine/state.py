@@ -195,9 +195,7 @@ def _written(
 ) -> dict[str, Any]:
     """Return a frame or step as data; a field that stayed as it was is the same object."""
     if before is None:
-        written = to_data(item)
-        assert isinstance(written, dict)
-        return written
+        return {name: to_data(value) for name, value in item.__dict__.items()}
     earlier = before.__dict__
     return {
         name: data[name] if value is earlier[name] else to_data(value)

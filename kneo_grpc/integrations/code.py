@@ -4,6 +4,7 @@ modules that may be imported.
 
 import importlib
 import logging
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -41,6 +42,7 @@ class CodeRegistry:
         self._own = "*" in self._allow
         self._tools = {tool.name: tool for tool in tools}
         self._functions: dict[str, Function] = {}
+        self._imported: set[str] = set()
         self._installed = installed or installed_code()
 
     def register_tool(self, tool: RegisteredTool) -> None:
@@ -84,6 +86,11 @@ class CodeRegistry:
 
     def _import(self, implementation: str) -> Callable[..., Any]:
         module_name, _, attribute = implementation.rpartition(".")
+        if module_name in self._imported:
+            # Each step comes here, and what was allowed and imported once still is.
+            found = getattr(sys.modules.get(module_name), attribute, None)
+            if callable(found):
+                return found  # type: ignore[no-any-return] # whatever a module holds
         if not self._own and not any(
             module_name == name or module_name.startswith(f"{name}.") for name in self._allow
         ):
@@ -103,6 +110,7 @@ class CodeRegistry:
         found = getattr(module, attribute)
         if not callable(found):
             raise CodeMissing(f"{implementation} cannot be called")
+        self._imported.add(module_name)
         result: Callable[..., Any] = found
         return result
 

@@ -4,6 +4,7 @@ import contextlib
 import importlib.resources
 import os
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +17,11 @@ _BYTES_MAX = 1024 * 1024
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK opening a FIFO waits for its writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+_SETTLED = 1_000_000_000
+"""Nanoseconds after which a folder's times tell every further change: they are only as fine as the
+system's ticks."""
 
 
 class ConfinedFiles:
@@ -38,8 +44,10 @@ class ConfinedFiles:
         self._examples = examples
         self._config = config
         self._bytes_max = bytes_max
-        configs = [self._root / name for name in CONFIG_NAMES]
-        self._config_places = tuple({*configs, *(path.parent for path in configs)})
+        self._configs = tuple(self._root / name for name in CONFIG_NAMES)
+        self._config_folders = tuple(dict.fromkeys(path.parent for path in self._configs))
+        # Which configs there are while their folders' stamps are these.
+        self._present: tuple[list[Stamp | None], tuple[Path, ...]] | None = None
 
     def read(self, name: str, folders: Sequence[str] = ()) -> SourceFile:
         """See SpecFiles."""
@@ -73,7 +81,7 @@ class ConfinedFiles:
     def stamp(self, name: str, folders: Sequence[str] = ()) -> Stamp | None:
         """See SpecFiles. A few calls to the system, which answers from memory."""
         for folder in ("", *folders):
-            found = _look(self._root / folder / name)
+            found = _look(os.path.join(self._root, folder, name))  # noqa: PTH118 # see _look
             if found is not None:
                 return found
         if self._examples and name.startswith("examples/"):
@@ -84,8 +92,17 @@ class ConfinedFiles:
         """See SpecFiles. A folder changes when something appears in it."""
         if self._config is not None:
             return _look(self._config)
-        looks = [_look(place) for place in self._config_places]
-        stamps = [stamp for stamp in looks if stamp is not None]
+        begun = time.time_ns()
+        folders = [_look(folder) for folder in self._config_folders]
+        if self._present is not None and self._present[0] == folders:
+            configs = [_look(path) for path in self._present[1]]
+        else:
+            looks = [(_look(path), path) for path in self._configs]
+            configs = [stamp for stamp, _ in looks]
+            settled = all(stamp is None or stamp.changed_at < begun - _SETTLED for stamp in folders)
+            present = tuple(path for stamp, path in looks if stamp is not None)
+            self._present = (folders, present) if settled else None
+        stamps = [stamp for stamp in (*folders, *configs) if stamp is not None]
         return Stamp(tuple(stamps), max(stamp.changed_at for stamp in stamps)) if stamps else None
 
     def _locate(self, path: Path, name: str) -> tuple[str, ...] | None:
@@ -138,9 +155,12 @@ class ConfinedFiles:
             os.close(handle)
 
 
-def _look(path: Path) -> Stamp | None:
+def _look(path: Path | str) -> Stamp | None:
+    """Return the stamp of what is there. With os and not with pathlib, which takes twice as long:
+    each run asks.
+    """
     try:
-        found = os.stat(path)  # noqa: PTH116 # pathlib's takes twice as long, and each run asks
+        found = os.stat(path)  # noqa: PTH116 # see above
     except (OSError, ValueError):
         return None
     changed = max(found.st_mtime_ns, found.st_ctime_ns)

@@ -68,4 +68,4 @@ class LegProgress:
 
     def note_asks(self) -> None:
         """Find out whether a branch of the run waits for a person."""
-        self.asks = any(active.phase == "human" for active in self.state.active.values())
+        self.asks = "human" in [active.phase for active in self.state.active.values()]

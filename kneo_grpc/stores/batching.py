@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from operator import itemgetter
 
 from kneo_grpc.domain.change import Change, Outcome
 from kneo_grpc.domain.errors import StoreUnavailable
@@ -14,7 +15,7 @@ WriteBatch = Callable[[int, Sequence[Change]], Awaitable[Sequence[BatchResult]]]
 or the error that its caller shall see. The Changes are of different runs, sorted by run id.
 """
 
-_Waiter = tuple[Change, asyncio.Future[Outcome]]
+_Waiter = tuple[RunId, Change, asyncio.Future[Outcome]]
 
 
 class GroupCommitter:
@@ -46,7 +47,7 @@ class GroupCommitter:
         if len(self._waiting) >= self._waiting_max:
             raise StoreUnavailable("Too many writes wait for the database.")
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.append((change, future))
+        self._waiting.append((change.run_id, change, future))
         if self._idle:
             task = asyncio.create_task(self._drain(self._idle.pop()))
             self._tasks.add(task)
@@ -73,34 +74,34 @@ class GroupCommitter:
         passed_runs: set[RunId] = set()
         while self._waiting and len(batch) < self._batch_max:
             waiter = self._waiting.popleft()
-            change, future = waiter
+            run_id, _, future = waiter
             if future.cancelled():
                 continue
-            if change.run_id in self._busy_runs or change.run_id in passed_runs:
-                passed_runs.add(change.run_id)
+            if run_id in self._busy_runs or run_id in passed_runs:
+                passed_runs.add(run_id)
                 passed_over.append(waiter)
                 continue
-            self._busy_runs.add(change.run_id)
+            self._busy_runs.add(run_id)
             batch.append(waiter)
         self._waiting.extendleft(reversed(passed_over))
-        batch.sort(key=lambda waiter: waiter[0].run_id)
+        batch.sort(key=itemgetter(0))
         return batch
 
     async def _commit(self, lane: int, batch: list[_Waiter]) -> None:
         results: Sequence[BatchResult]
         try:
-            results = await self._write(lane, [change for change, _ in batch])
+            results = await self._write(lane, [change for _, change, _ in batch])
             assert len(results) == len(batch)
         except Exception as error:
             results = [error] * len(batch)
         except BaseException:
             # The loop is being torn down: nobody must wait for ever.
-            for _, future in batch:
+            for _, _, future in batch:
                 future.cancel()
             raise
         finally:
-            self._busy_runs.difference_update(change.run_id for change, _ in batch)
-        for (_, future), result in zip(batch, results, strict=True):
+            self._busy_runs.difference_update(run_id for run_id, _, _ in batch)
+        for (_, _, future), result in zip(batch, results, strict=True):
             if future.done():
                 continue
             if isinstance(result, Exception):
@@ -111,9 +112,9 @@ class GroupCommitter:
 
 async def commit_all(committer: GroupCommitter, changes: Sequence[Change]) -> tuple[Outcome, ...]:
     """Submit Changes of different runs; the first error is raised after all have ended."""
-    assert len({change.run_id for change in changes}) == len(changes), "one Change per run"
     if len(changes) == 1:
         return (await committer.submit(changes[0]),)
+    assert len({change.run_id for change in changes}) == len(changes), "one Change per run"
     results = await asyncio.gather(
         *(committer.submit(change) for change in changes), return_exceptions=True
     )

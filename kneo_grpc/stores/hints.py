@@ -35,8 +35,9 @@ class Hints:
 
 def leave_work(changes: Iterable[Change], outcomes: Iterable[Outcome]) -> bool:
     """Tell whether a run waits for a worker since these Changes landed."""
-    return any(
-        outcome.applied and job.kind is JobKind.RUN and job.lease_owner is None
-        for change, outcome in zip(changes, outcomes, strict=True)
-        for job in change.jobs
-    )
+    for change, outcome in zip(changes, outcomes, strict=True):
+        # Most Changes have no job, and each of a run's comes here.
+        for job in change.jobs:
+            if outcome.applied and job.kind is JobKind.RUN and job.lease_owner is None:
+                return True
+    return False
