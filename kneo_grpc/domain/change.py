@@ -10,24 +10,25 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from kneo_grpc.domain.data import record
 from kneo_grpc.domain.human import HumanDecision, HumanTask, HumanTaskStatus
 from kneo_grpc.domain.ids import AuditId, ContinuationId, PlanDigest, RunId
 from kneo_grpc.domain.run import Checkpoint, Run, RunStatus, TraceEvent
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ExpectNew:
     """The run does not exist yet."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ExpectAttempt:
     """A worker's fence: the run is still `running` at this attempt."""
 
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ExpectStatus:
     """A request's or a timer's fence: the run has one of these statuses and, where given, still
     this attempt.
@@ -40,7 +41,7 @@ class ExpectStatus:
 Expect = ExpectNew | ExpectAttempt | ExpectStatus
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class StoredPlan:
     """A compiled spec; kept once per digest. content: canonical JSON."""
 
@@ -65,7 +66,7 @@ TIMED = frozenset({JobKind.DEADLINE, JobKind.HUMAN_EXPIRY, JobKind.ANSWER})
 """What the timers perform."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Job:
     """Work with a due time, one per (run, kind, subject). subject: a continuation id or step path,
     "" for the run itself.
@@ -97,7 +98,7 @@ class TaskSettlement:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
     """Who did what; written in the transaction of the act. metadata: JSON-ready; what a caller sent
     stands in it exactly, and is blanked where it leaves the process.
@@ -127,7 +128,7 @@ class IdempotencyRecord:
     created_at: datetime
 
 
-@dataclass(frozen=True, kw_only=True)  # no slots: it is copied by evolve
+@record(frozen=True, kw_only=True)  # no slots: it is copied by evolve
 class Change:
     """One use case's writes to one run.
 
@@ -218,7 +219,7 @@ class OutcomeKind(enum.StrEnum):
     TASK_SETTLED = "task_settled"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What became of one Change. event_sequence, checkpoint_sequence: the run's last numbers after
     it, when applied.

@@ -14,7 +14,22 @@ import typing
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+__all__ = ["evolve", "from_data", "object_data", "record", "to_data"]
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass as record
+else:
+
+    def record(**options: bool) -> Any:
+        """A dataclass that only the type checker keeps frozen.
+
+        To keep it so at run time makes each instance three times as dear, field by field; this is
+        for what every step of every run makes several of.
+        """
+        return dataclasses.dataclass(**{**options, "frozen": False, "unsafe_hash": True})
+
 
 T = TypeVar("T")
 
@@ -28,15 +43,15 @@ def to_data(value: Any) -> Any:
     if kind in _PLAIN:
         return value
     if kind is dict:
-        return _object(value)
+        return object_data(value)
     if kind is tuple or kind is list:
         return [item if type(item) in _PLAIN else to_data(item) for item in value]
     if isinstance(value, enum.Enum):
         return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _object({name: getattr(value, name) for name in _field_names(type(value))})
+        return object_data({name: getattr(value, name) for name in _field_names(type(value))})
     if isinstance(value, Mapping):
-        return _object(value)
+        return object_data(value)
     if isinstance(value, frozenset):
         return sorted(to_data(item) for item in value)
     if isinstance(value, (tuple, list)):
@@ -46,7 +61,8 @@ def to_data(value: Any) -> Any:
     return value
 
 
-def _object(value: Mapping[str, Any]) -> dict[str, Any]:
+def object_data(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping as data; its keys are texts."""
     return {key: item if type(item) in _PLAIN else to_data(item) for key, item in value.items()}
 
 

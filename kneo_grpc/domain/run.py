@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from kneo_grpc.domain.data import record
 from kneo_grpc.domain.human import HumanRequest
 from kneo_grpc.domain.ids import CheckpointId, ContinuationId, EventId, PlanDigest, RunId, StepPath
 
@@ -94,7 +95,7 @@ class PendingRequest:
     expires_at: datetime | None = None
 
 
-@dataclass(frozen=True, kw_only=True)  # no slots: Run is copied by evolve
+@record(frozen=True, kw_only=True)  # no slots: Run is copied by evolve
 class RunSummary:
     """A run as lists show it.
 
@@ -131,7 +132,7 @@ class RunSummary:
     parent_run_id: RunId | None = None
 
 
-@dataclass(frozen=True, kw_only=True)  # no slots: it is copied by evolve
+@record(frozen=True, kw_only=True)  # no slots: it is copied by evolve
 class Run(RunSummary):
     """A run as the store gives it.
 
@@ -143,7 +144,7 @@ class Run(RunSummary):
     result: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class TraceEvent:
     """One thing that happened in a run. sequence: 1-based and gap-free within the run; 0 until it
     is committed.
@@ -159,7 +160,7 @@ class TraceEvent:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """A point in a run to which it can be read back. sequence: as TraceEvent's, counted apart.
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kneo_grpc.domain.data import evolve, from_data, to_data
+from kneo_grpc.domain.data import evolve, from_data, object_data, to_data
 from kneo_grpc.domain.run import RunError, RunStatus
 
 STATE_FORMAT = 2
@@ -195,7 +195,7 @@ def _written(
 ) -> dict[str, Any]:
     """Return a frame or step as data; a field that stayed as it was is the same object."""
     if before is None:
-        return {name: to_data(value) for name, value in item.__dict__.items()}
+        return object_data(item.__dict__)
     earlier = before.__dict__
     return {
         name: data[name] if value is earlier[name] else to_data(value)

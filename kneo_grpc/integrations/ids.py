@@ -8,7 +8,6 @@ _IDS = 512
 """Ids for which random bits are fetched at once."""
 
 
-_MILLIS_MAX = (1 << 48) - 1
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
@@ -33,8 +32,9 @@ class Uuid7Source:
             if not self._random:
                 self._random = _random_halves(_IDS)
             half = self._random.pop()
-        millis = f"{(ticks >> 12) & _MILLIS_MAX:012x}"
-        return f"{prefix}_{millis[:8]}-{millis[8:]}-7{ticks & 0xFFF:03x}-{half}"
+        # Twelve digits of milliseconds, three of the counter.
+        digits = f"{ticks:015x}"
+        return f"{prefix}_{digits[:8]}-{digits[8:12]}-7{digits[12:]}-{half}"
 
 
 def _random_halves(count: int) -> list[str]:
