@@ -1,5 +1,8 @@
 # Each target works on a bare machine: it makes .venv, installs, and goes on.
-PYTHON ?= python3
+# The system's own Python where it will do: distributions build it with optimizations, version managers mostly do not, and
+# the service is a third faster with them.
+PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
+	$$python -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done || echo python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

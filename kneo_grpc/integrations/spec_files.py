@@ -46,8 +46,8 @@ class ConfinedFiles:
         self._bytes_max = bytes_max
         self._configs = tuple(self._root / name for name in CONFIG_NAMES)
         self._config_folders = tuple(dict.fromkeys(path.parent for path in self._configs))
-        # Which configs there are while their folders' stamps are these.
-        self._present: tuple[list[Stamp | None], tuple[Path, ...]] | None = None
+        # Folders, their stamps, and which configs there are as long as these stay as they are.
+        self._present: tuple[tuple[Path, ...], list[Stamp], tuple[Path, ...]] | None = None
 
     def read(self, name: str, folders: Sequence[str] = ()) -> SourceFile:
         """See SpecFiles."""
@@ -92,18 +92,35 @@ class ConfinedFiles:
         """See SpecFiles. A folder changes when something appears in it."""
         if self._config is not None:
             return _look(self._config)
-        begun = time.time_ns()
-        folders = [_look(folder) for folder in self._config_folders]
-        if self._present is not None and self._present[0] == folders:
-            configs = [_look(path) for path in self._present[1]]
-        else:
-            looks = [(_look(path), path) for path in self._configs]
-            configs = [stamp for stamp, _ in looks]
-            settled = all(stamp is None or stamp.changed_at < begun - _SETTLED for stamp in folders)
-            present = tuple(path for stamp, path in looks if stamp is not None)
-            self._present = (folders, present) if settled else None
-        stamps = [stamp for stamp in (*folders, *configs) if stamp is not None]
+        stamps = self._known_stamps()
+        if stamps is None:
+            begun = time.time_ns()
+            folders = _found(self._config_folders)
+            configs = _found(self._configs)
+            stamps = [*folders.values(), *configs.values()]
+            settled = all(stamp.changed_at < begun - _SETTLED for stamp in folders.values())
+            # A link to nowhere leads somewhere as soon as that appears, wherever it is.
+            settled = settled and not any(
+                os.path.lexists(path)
+                for path in (*self._config_folders, *self._configs)
+                if path not in folders and path not in configs
+            )
+            self._present = (
+                (tuple(folders), list(folders.values()), tuple(configs)) if settled else None
+            )
         return Stamp(tuple(stamps), max(stamp.changed_at for stamp in stamps)) if stamps else None
+
+    def _known_stamps(self) -> list[Stamp] | None:
+        """Return the stamps of the folders and configs that are known to be there; None when there
+        may be others by now. An absent folder would change the one above it by appearing.
+        """
+        if self._present is None:
+            return None
+        folders, before, configs = self._present
+        stamps = [stamp for folder in folders if (stamp := _look(folder)) is not None]
+        if stamps != before:
+            return None
+        return stamps + [stamp for path in configs if (stamp := _look(path)) is not None]
 
     def _locate(self, path: Path, name: str) -> tuple[str, ...] | None:
         """Return the way from the root to what the path really is; None where nothing is."""
@@ -153,6 +170,10 @@ class ConfinedFiles:
             yield handle
         finally:
             os.close(handle)
+
+
+def _found(paths: Sequence[Path]) -> dict[Path, Stamp]:
+    return {path: stamp for path in paths if (stamp := _look(path)) is not None}
 
 
 def _look(path: Path | str) -> Stamp | None:

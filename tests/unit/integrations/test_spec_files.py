@@ -2,12 +2,13 @@
 
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
 from kneo_grpc.domain.errors import InvalidInput, SpecPathConfined
-from kneo_grpc.integrations.project_folder import find_config, project_folder
+from kneo_grpc.integrations.project_folder import CONFIG_NAMES, find_config, project_folder
 from kneo_grpc.integrations.spec_files import ConfinedFiles, examples_folder
 
 
@@ -208,3 +209,63 @@ def test_the_nearest_config_upwards_counts(root: Path) -> None:
     assert found == root / ".kneo" / "config.yaml"
     assert project_folder(found) == root
     assert project_folder(root.parent / "kneo_serv.yml") == root.parent
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose times count as settled at once."""
+    monkeypatch.setattr("kneo_grpc.integrations.spec_files._SETTLED", -(10**15))
+    return tmp_path
+
+
+def _tick() -> None:
+    """Let the times of files move on."""
+    time.sleep(0.02)
+
+
+@pytest.mark.parametrize("name", CONFIG_NAMES)
+def test_the_projects_stamp_tells_a_config_that_comes_changes_and_goes(
+    project: Path, name: str
+) -> None:
+    files = ConfinedFiles(project)
+    seen = [files.project_stamp()]
+    for change in (
+        lambda: (project / name).parent.mkdir(exist_ok=True),
+        lambda: (project / name).write_text("a: 1"),
+        lambda: (project / name).write_text("a: 2"),
+        lambda: (project / name).unlink(),
+        lambda: (project / name).write_text("a: 2"),
+    ):
+        assert files.project_stamp() == seen[-1], "nothing has happened"
+        _tick()
+        change()
+        seen.append(files.project_stamp())
+    made = 0 if (project / name).parent == project else 1
+    assert len(set(seen)) == 5 + made
+
+
+def test_the_projects_stamp_looks_only_where_something_is(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = ConfinedFiles(project)
+    looks = []
+    look = os.stat
+    monkeypatch.setattr(
+        "kneo_grpc.integrations.spec_files.os.stat",
+        lambda path, **more: looks.append(path) or look(path, **more),
+    )
+    first = files.project_stamp()
+    looks.clear()
+    assert files.project_stamp() == first
+    assert looks == [project]
+
+
+def test_a_link_to_nowhere_is_looked_at_each_time(project: Path, tmp_path_factory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "folder"
+    (project / ".kneo").symlink_to(elsewhere)
+    files = ConfinedFiles(project)
+    before = files.project_stamp()
+    assert files.project_stamp() == before
+    elsewhere.mkdir()
+    (elsewhere / "config.yaml").write_text("a: 1")
+    assert files.project_stamp() != before
