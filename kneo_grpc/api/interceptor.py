@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -283,7 +284,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         self._denials.note(denial, served.headers.get("x-kneo-peer"))
 
     def _log(self, served: _Served) -> None:
-        if not self._log_requests:
+        if not self._log_requests or not logger.isEnabledFor(logging.INFO):
             return
         headers, call, failure = served.headers, served.call, served.failure
         principal = call.principal if call else served.principal
@@ -355,13 +356,14 @@ def _headers(context: Any) -> dict[str, str]:
     if not GATEWAY_HEADERS.isdisjoint(headers) and not context.peer().startswith("unix:"):
         for name in GATEWAY_HEADERS:
             headers.pop(name, None)
-    if "x-kneo-peer" not in headers and (address := _address(context)):
+    if "x-kneo-peer" not in headers and (address := _address(context.peer())):
         # Asked now: to ask for it when the caller has left can end the whole process.
         headers["x-kneo-peer"] = address
     return headers
 
 
-def _address(context: Any) -> str | None:
+@lru_cache(1024)
+def _address(peer: str) -> str | None:
     """Return the IP address of a caller who comes without the gateway; None for a Unix socket."""
-    kind, _, address = unquote(context.peer()).partition(":")
+    kind, _, address = unquote(peer).partition(":")
     return address.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else None
