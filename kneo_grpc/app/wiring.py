@@ -121,13 +121,16 @@ class Platform:
     async def close(self) -> None:
         """Write what the audit trail still lacks, then disconnect; runs were drained before."""
         try:
-            async with asyncio.timeout(CLOSING_SECONDS):
-                await self.denials.run_once()
-                await self.sealer.stop()
+            # Not asyncio.timeout: see Legs.drain.
+            await asyncio.wait_for(self._write_rest(), CLOSING_SECONDS)
         except (StoreUnavailable, TimeoutError):
             logger.warning("the store does not answer; audit records are left for others to seal")
         finally:
             await self.store.stop()
+
+    async def _write_rest(self) -> None:
+        await self.denials.run_once()
+        await self.sealer.stop()
 
     async def drain(self) -> None:
         """Take no new run, let those under way end or pause, and give back what is left, so that

@@ -1,7 +1,6 @@
 """Legs: a process drives a run from one pause to the next, under its lease."""
 
 import asyncio
-import contextlib
 from collections.abc import Set
 from datetime import timedelta
 
@@ -187,10 +186,14 @@ class Legs:
     async def drain(self, limit: timedelta) -> int:
         """Take no further run, wait for those under way, stop what is left; return how many."""
         self._draining = True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit.total_seconds()):
-                while going := {*self._launches, *(one.task for one in self._driven.values())}:
-                    await asyncio.wait(going)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + limit.total_seconds()
+        while going := {*self._launches, *(one.task for one in self._driven.values())}:
+            # Not asyncio.timeout: where the caller is being cancelled, as by Ctrl-C, it works from
+            # Python 3.11.3 on only.
+            ended, _ = await asyncio.wait(going, timeout=max(0.0, end - loop.time()))
+            if not ended:
+                break
         left = [driven.task for driven in self._driven.values()]
         for task in left:
             task.cancel()

@@ -178,6 +178,11 @@ class ServiceProcess:
         """All that it printed."""
         return self.stdout.read_text() + self.stderr.read_text()
 
+    def log_lines(self) -> list[dict[str, Any]]:
+        """What it logged so far."""
+        lines = self.stdout.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
     def kill(self) -> None:
         """SIGKILL: nothing of it runs any more when this returns."""
         self.process.kill()

@@ -117,5 +117,8 @@ async def hung_up(
     service: ServiceProcess, times: int = 1, method: str = "RunService/CreateRun"
 ) -> None:
     """Wait until the service has ended so many calls; it logs a call when it is over."""
-    line = f'"rpc": "/kneo.v1.{method}"'
-    await until(lambda: service.output().count(line) == times)
+
+    def ended() -> list[str]:
+        return [line["rpc"] for line in service.log_lines() if "rpc" in line]
+
+    await until(lambda: ended().count(f"/kneo.v1.{method}") == times)

@@ -77,9 +77,10 @@ def alive(pids: set[int]) -> set[int]:
     return found
 
 
-def started(parent: ServiceProcess) -> str:
+def started(parent: ServiceProcess) -> list[int]:
+    """How many server processes it said to have."""
     assert parent.process.poll() is None, parent.output()
-    return parent.output()
+    return [line["processes"] for line in parent.log_lines() if "processes" in line]
 
 
 @contextlib.asynccontextmanager
@@ -95,7 +96,7 @@ async def group_on(site: Site) -> AsyncIterator[Group]:
     pids: set[int] = set()
     try:
         # The children tell that they are ready as well.
-        await until(lambda: '"processes": 2' in started(parent), PATIENCE_SECONDS)
+        await until(lambda: 2 in started(parent), PATIENCE_SECONDS)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
             group = Group(parent, client)
             pids = group.everything()

@@ -191,11 +191,13 @@ class EnvoyProcess:
     async def _drain(self) -> None:
         try:
             await self._ask_admin("POST", "/drain_listeners?graceful")
-            async with asyncio.timeout(self._settings.drain.total_seconds()):
-                while await self._active_calls():
-                    await self._clock.sleep(_POLL)
+            await asyncio.wait_for(self._idle(), self._settings.drain.total_seconds())
         except (OSError, ValueError, TimeoutError):
             _LOG.info("Envoy is ended with calls under way")
+
+    async def _idle(self) -> None:
+        while await self._active_calls():
+            await self._clock.sleep(_POLL)
 
     async def _active_calls(self) -> int:
         name = "http.gateway.downstream_rq_active"
@@ -211,8 +213,9 @@ class EnvoyProcess:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            async with asyncio.timeout(_TERMINATE_SECONDS):
-                await process.wait()
+            # Not asyncio.timeout: what stops may be being cancelled, and there it works from Python
+            # 3.11.3 on only.
+            await asyncio.wait_for(process.wait(), _TERMINATE_SECONDS)
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
@@ -220,13 +223,15 @@ class EnvoyProcess:
         await asyncio.gather(*self._readers)
 
     async def _ask_admin(self, method: str, path: str) -> tuple[int, bytes]:
-        async with asyncio.timeout(_ADMIN_SECONDS):
-            if self._settings.admin_socket is not None:
-                connection = await asyncio.open_unix_connection(self._settings.admin_socket)
-            else:
-                port = self._settings.admin_port
-                connection = await asyncio.open_connection("127.0.0.1", port)
-            return await ask(connection, method, path, "admin")
+        return await asyncio.wait_for(self._asked_admin(method, path), _ADMIN_SECONDS)
+
+    async def _asked_admin(self, method: str, path: str) -> tuple[int, bytes]:
+        if self._settings.admin_socket is not None:
+            connection = await asyncio.open_unix_connection(self._settings.admin_socket)
+        else:
+            port = self._settings.admin_port
+            connection = await asyncio.open_connection("127.0.0.1", port)
+        return await ask(connection, method, path, "admin")
 
     async def _read_log(self, stream: asyncio.StreamReader) -> None:
         async for line in _lines(stream):
