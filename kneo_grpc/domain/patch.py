@@ -11,8 +11,6 @@ from typing import Any
 
 Patch = list[list[Any]]
 
-_ABSENT = object()
-
 
 def diff(before: Any, after: Any) -> Patch:
     """Return the operations that turn before into after."""
@@ -55,14 +53,11 @@ def _diff_objects(
     if not before.keys() <= after.keys():
         operations.extend(["del", [*path, key]] for key in before if key not in after)
     for key, item in after.items():
-        known = before.get(key, _ABSENT)
-        if known is item:
-            continue
-        if known is _ABSENT:
+        if key not in before:
             operations.append(["set", [*path, key], item])
-        else:
+        elif before[key] is not item:
             path.append(key)
-            _diff(known, item, path, operations)
+            _diff(before[key], item, path, operations)
             path.pop()
 
 

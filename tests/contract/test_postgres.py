@@ -9,9 +9,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from kneo_grpc.domain.change import OutcomeKind
+from kneo_grpc.domain.change import OutcomeKind, StoredPlan
 from kneo_grpc.domain.errors import StartRefused, StoreUnavailable
 from kneo_grpc.domain.human import HumanTaskStatus
+from kneo_grpc.domain.ids import PlanDigest
 from kneo_grpc.domain.run import RunStatus
 from kneo_grpc.ports.store import PageRequest
 from kneo_grpc.stores.migrate import load_migrations
@@ -177,9 +178,42 @@ class DeadConnection:
 
 
 def replace_connections(store: PostgresStore, error: Exception) -> None:
-    for number, connection in enumerate(store._writer._connections):
-        connection.terminate()
-        store._writer._connections[number] = DeadConnection(error)
+    for lane in store._writer._lanes:
+        lane.connection.terminate()
+        lane.connection = DeadConnection(error)
+
+
+async def test_a_plan_is_sent_once_for_each_connection(store: PostgresStore, other) -> None:
+    plan = StoredPlan(digest=PlanDigest("d" * 64), content=b'{"text":"\\u0000 \xc3\xa9"}')
+
+    async def stored() -> int:
+        return await other.fetchval("select count(*) from plans where digest = $1", plan.digest)
+
+    async def used() -> None:
+        for _ in range(3):
+            await store.commit([creation(make_run(plan_digest=plan.digest), plan=plan)])
+
+    await used()
+    assert await store.load_plan(plan.digest) == plan.content
+    # What nobody does, but so it shows that it is not sent again.
+    await other.execute("delete from plans")
+    await used()
+    assert await stored() == 0
+    text = "cannot switch to state 12; another operation (2) is in progress"
+    replace_connections(store, asyncpg.InternalClientError(text))
+    await used()
+    assert await store.load_plan(plan.digest) == plan.content
+
+
+async def test_a_plan_of_a_run_that_did_not_land_counts_as_not_sent(store: PostgresStore) -> None:
+    run = await create(store)
+    plan = StoredPlan(digest=PlanDigest("e" * 64), content=b"{}")
+    for _ in range(4):
+        (outcome,) = await store.commit([creation(run, plan=plan)])
+        assert not outcome.applied
+    assert await store.load_plan(plan.digest) is None
+    await store.commit([creation(make_run(plan_digest=plan.digest), plan=plan)])
+    assert await store.load_plan(plan.digest) == plan.content
 
 
 async def test_a_change_that_never_left_is_sent_again(store: PostgresStore) -> None:

@@ -1,6 +1,7 @@
 """Changes as the JSON documents of the batch statement, in the order of its placeholders."""
 
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Sequence, Set
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import orjson
 
 from kneo_grpc.domain.change import Change
 from kneo_grpc.domain.errors import InvalidInput
+from kneo_grpc.domain.ids import PlanDigest
 from kneo_grpc.stores import changes as encode
 from kneo_grpc.stores.codec import same_instant
 
@@ -17,6 +19,7 @@ _RUN = (
 )
 _EVENT = ("run_id", "behind", *encode.EVENT_COLUMNS)
 _CHECKPOINT = ("run_id", "behind", *encode.CHECKPOINT_COLUMNS)
+_PLAN = ("run_id", "digest", "content")
 _TASK = ("run_id", *encode.TASK_COLUMNS)
 _JOB = ("run_id", *encode.JOB_COLUMNS)
 _CLEARED = ("run_id", "kind")
@@ -62,19 +65,22 @@ def has_rest(change: Change) -> bool:
     )
 
 
-def rest_documents(changes: Sequence[Change]) -> list[Any]:
-    """Return the further arguments of batch_rest: three columns of plans, then tasks, jobs,
-    cleared jobs, audit records.
+def rest_documents(
+    changes: Sequence[Change], stored: Set[PlanDigest] = frozenset()
+) -> tuple[str, ...]:
+    """Return the further arguments of batch_rest: plans, tasks, jobs, cleared jobs, audit records.
+    stored: plans that are there already.
     """
-    plans: list[tuple[Any, ...]] = []
+    plans: _Rows = []
     tasks: _Rows = []
     jobs: _Rows = []
     cleared: _Rows = []
     audit: _Rows = []
     for change in changes:
         run_id = change.run_id
-        if change.plan is not None:
-            plans.append((run_id, change.plan.digest, change.plan.content))
+        plan = change.plan
+        if plan is not None and plan.digest not in stored:
+            plans.append(_row(_PLAN, (run_id, plan.digest, b64encode(plan.content).decode())))
         for task in change.open_tasks:
             tasks.append(_row(_TASK, (run_id, *encode.task_values(task, same_instant))))
         for job in change.jobs:
@@ -83,8 +89,7 @@ def rest_documents(changes: Sequence[Change]) -> list[Any]:
         cleared += (_row(_CLEARED, (run_id, kind)) for kind in encode.cleared_kinds(change))
         for record in change.audit:
             audit.append(_row(_AUDIT, (run_id, *encode.audit_values(record, same_instant))))
-    columns = zip(*plans, strict=True) if plans else ((), (), ())
-    return [*columns, _text(tasks), _text(jobs), _text(cleared), _text(audit)]
+    return (_text(plans), _text(tasks), _text(jobs), _text(cleared), _text(audit))
 
 
 def _row(names: tuple[str, ...], values: tuple[Any, ...]) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Commits on PostgreSQL: a batch is one statement; what that refuses or cannot say goes alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 
 import asyncpg
 
 from kneo_grpc.domain.change import Change, Outcome, OutcomeKind
 from kneo_grpc.domain.errors import StoreUnavailable
-from kneo_grpc.domain.ids import RunId
+from kneo_grpc.domain.ids import PlanDigest, RunId
 from kneo_grpc.stores import changes as encode
 from kneo_grpc.stores.batching import BatchResult
 from kneo_grpc.stores.codec import dump_json, same_instant
@@ -15,6 +16,18 @@ from kneo_grpc.stores.postgres.connect import Connection, Connector
 from kneo_grpc.stores.postgres.documents import has_rest, history_documents, rest_documents
 
 _TRIES = 4
+_PLANS_MAX = 4096
+"""Plans remembered per connection; then it begins anew."""
+
+
+@dataclass(slots=True)
+class _Lane:
+    """A committing connection. plans: those that it has stored; another connection may lead to a
+    database that has lost them.
+    """
+
+    connection: Connection | None = None
+    plans: set[PlanDigest] = field(default_factory=set)
 
 
 class _RefusedError(Exception):
@@ -32,17 +45,18 @@ class Writer:
         self._connector = connector
         self._statements = statements
         self._history_batch, self._whole_batch = batch_statements(statements)
-        self._connections: list[Connection | None] = [None] * lanes
+        self._lanes = [_Lane() for _ in range(lanes)]
 
     async def start(self) -> None:
         """Open all connections. Raises what the driver raises."""
-        for lane in range(len(self._connections)):
-            self._connections[lane] = await self._connector.open_committer()
+        for lane in self._lanes:
+            lane.connection = await self._connector.open_committer()
+            lane.plans.clear()
 
     async def stop(self) -> None:
         """Close all connections."""
-        for lane, connection in enumerate(self._connections):
-            self._connections[lane] = None
+        for lane in self._lanes:
+            connection, lane.connection = lane.connection, None
             if connection is not None and not connection.is_closed():
                 try:
                     await connection.close(timeout=1)
@@ -53,9 +67,9 @@ class Writer:
         """Write a batch; see batching.WriteBatch."""
         results: dict[RunId, BatchResult] = {}
         for tries in range(1, _TRIES + 1):
-            connection = await self._connection(lane)
+            connection = await self._connection(self._lanes[lane])
             try:
-                await self._write_all(connection, changes, results)
+                await self._write_all(self._lanes[lane], connection, changes, results)
                 break
             except errors.DRIVER_ERRORS as error:
                 connection.terminate()
@@ -67,18 +81,20 @@ class Writer:
                 break
         return [results[change.run_id] for change in changes]
 
-    async def _connection(self, lane: int) -> Connection:
-        connection = self._connections[lane]
+    async def _connection(self, lane: _Lane) -> Connection:
+        connection = lane.connection
         if connection is None or connection.is_closed():
             try:
                 connection = await self._connector.open_committer()
             except errors.DRIVER_ERRORS as error:
                 raise StoreUnavailable("PostgreSQL does not answer.") from error
-            self._connections[lane] = connection
+            lane.connection = connection
+            lane.plans.clear()
         return connection
 
     async def _write_all(
         self,
+        lane: _Lane,
         connection: Connection,
         changes: Sequence[Change],
         results: dict[RunId, BatchResult],
@@ -87,25 +103,34 @@ class Writer:
         waiting = [change for change in changes if change.run_id not in results]
         alone = [change for change in waiting if encode.is_rare(change)]
         together = [change for change in waiting if not encode.is_rare(change)]
-        alone += await self._write_together(connection, together, results)
+        alone += await self._write_together(lane, connection, together, results)
         for change in alone:
             results[change.run_id] = await self._write_alone(connection, change)
 
     async def _write_together(
-        self, connection: Connection, changes: list[Change], results: dict[RunId, BatchResult]
+        self,
+        lane: _Lane,
+        connection: Connection,
+        changes: list[Change],
+        results: dict[RunId, BatchResult],
     ) -> list[Change]:
         """Fill in the results; return those that must be tried alone."""
         if not changes:
             return []
         try:
-            landed = await self._run_batch(connection, changes)
+            landed = await self._run_batch(connection, changes, lane.plans)
         except Exception as error:
             # Whatever it is, one of them has it: alone, it harms no other.
             if errors.connection_lost(error):
                 raise
             return changes
+        if len(lane.plans) > _PLANS_MAX:
+            lane.plans.clear()
         for change in changes:
-            results[change.run_id] = landed.get(change.run_id) or _refusal(change)
+            outcome = landed.get(change.run_id)
+            results[change.run_id] = outcome or _refusal(change)
+            if outcome is not None and change.plan is not None:
+                lane.plans.add(change.plan.digest)
         return []
 
     async def _write_alone(self, connection: Connection, change: Change) -> BatchResult:
@@ -161,11 +186,15 @@ class Writer:
         return landed[run_id]
 
     async def _run_batch(
-        self, connection: Connection, changes: Sequence[Change]
+        self,
+        connection: Connection,
+        changes: Sequence[Change],
+        stored: Set[PlanDigest] = frozenset(),
     ) -> dict[RunId, Outcome]:
         arguments = history_documents(changes)
         if any(has_rest(change) for change in changes):
-            landed = await connection.fetch(self._whole_batch, *arguments, *rest_documents(changes))
+            rest = rest_documents(changes, stored)
+            landed = await connection.fetch(self._whole_batch, *arguments, *rest)
         else:
             landed = await connection.fetch(self._history_batch, *arguments)
         return {

@@ -98,8 +98,8 @@ new_checkpoints as (
 ,
 new_plans as (
   insert into plans (digest, content)
-  select given.digest, given.content
-  from unnest($4::text[], $5::text[], $6::bytea[]) as given (run_id, digest, content)
+  select given.digest, decode(given.content, 'base64')
+  from json_to_recordset($4::json) as given (run_id text, digest text, content text)
   join landed on landed.id = given.run_id
   on conflict (digest) do nothing
 ),
@@ -109,7 +109,7 @@ new_tasks as (
   )
   select
     landed.id, given.id, status, workflow_kind, created_at, expires_at, escalated_at, body::json
-  from json_to_recordset($7::json) as given (
+  from json_to_recordset($5::json) as given (
     run_id text, id text, status text, workflow_kind text, created_at timestamptz,
     expires_at timestamptz, escalated_at timestamptz, body text
   )
@@ -120,7 +120,7 @@ new_job as materialized (
     landed.id as run_id, kind, subject,
     coalesce(due_at, now() + make_interval(secs => due_in)) as due_at, lease_owner,
     make_interval(secs => lease_for) as lease_for
-  from json_to_recordset($8::json) as given (
+  from json_to_recordset($6::json) as given (
     run_id text, kind text, subject text, due_at timestamptz, due_in float8, lease_owner text,
     lease_for float8
   )
@@ -129,7 +129,7 @@ new_job as materialized (
 cleared as (
   -- The parts of a statement see the same rows, so a job is either removed or replaced, never both.
   delete from jobs
-  using json_to_recordset($9::json) as given (run_id text, kind text)
+  using json_to_recordset($7::json) as given (run_id text, kind text)
   join landed on landed.id = given.run_id
   where jobs.run_id = given.run_id
     and jobs.kind = given.kind
@@ -159,7 +159,7 @@ new_audit as (
     id, event_type, run_id, continuation_id, actor, metadata, created_at
   )
   select given.id, event_type, given.run_id, continuation_id, actor, metadata::json, created_at
-  from json_to_recordset($10::json) as given (
+  from json_to_recordset($8::json) as given (
     change_id text, id text, event_type text, run_id text, continuation_id text, actor text,
     metadata text, created_at timestamptz
   )
