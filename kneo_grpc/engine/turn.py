@@ -59,16 +59,10 @@ class Turn:
             # At that moment a step may have ended of which nothing has followed yet.
             for index, mark in enumerate(marks[:-1]):
                 marks[index] = mark._replace(metadata={**mark.metadata, MIDWAY: True})
-        commands = self.commands
-        standing = tuple(commands) if len(commands) < 2 else self._standing()
+        # A step that began may have been dropped in the same turn, and its command with it.
+        active = state.active
+        standing = tuple(command for command in self.commands if command.path in active)
         return Decision(state, standing, tuple(marks), tuple(self.notes))
-
-    def _standing(self) -> tuple[Command, ...]:
-        """Return the commands whose steps are still there: one that began may have been dropped in
-        the same turn.
-        """
-        active = self.state.active
-        return tuple(command for command in self.commands if command.path in active)
 
     def change(self, **fields: object) -> None:
         """Change fields of the state."""

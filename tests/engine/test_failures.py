@@ -199,3 +199,14 @@ def test_texts_that_double_in_every_round_end_the_run_before_they_fill_the_memor
     assert (run.state.status, run.state.error.type) == (RunStatus.FAILED, "output_too_large")
     assert len(run.state.visited_nodes) < 20
     run.refuse(Continued())
+
+
+def test_a_run_that_fails_in_the_turn_in_which_a_step_began_has_nothing_performed() -> None:
+    empty = sequence(step("x", enabled=False))
+    ring = graph(step("a", "workflow", ref="empty"), ways="aa", max_steps=3)
+    root = WorkflowPlan(
+        name="c", kind="concurrent", steps=(step("f"), step("b", "workflow", ref="ring"))
+    )
+    run = world(root, empty=empty, ring=ring)
+    assert run.state.status is RunStatus.FAILED
+    assert not run.open
