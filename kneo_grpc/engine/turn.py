@@ -60,8 +60,8 @@ class Turn:
             for index, mark in enumerate(marks[:-1]):
                 marks[index] = mark._replace(metadata={**mark.metadata, MIDWAY: True})
         # A step that began may have been dropped in the same turn, and its command with it.
-        active = state.active
-        standing = tuple(command for command in self.commands if command.path in active)
+        still = state.active
+        standing = tuple(command for command in self.commands if command.path in still)
         return Decision(state, standing, tuple(marks), tuple(self.notes))
 
     def change(self, **fields: object) -> None:
