@@ -5,23 +5,18 @@ import importlib.resources
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from kneo_grpc.domain.errors import InvalidInput, SpecPathConfined
 from kneo_grpc.integrations.project_folder import CONFIG_NAMES
-from kneo_grpc.ports.spec_files import SourceFile, Stamp
+from kneo_grpc.ports.spec_files import SETTLED_NS, SourceFile, Stamp
 
 # Bundles may be larger than specs, whose own limit the loader sets.
 _BYTES_MAX = 1024 * 1024
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK opening a FIFO waits for its writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-
-
-_SETTLED = 1_000_000_000
-"""Nanoseconds after which a folder's times tell every further change: they are only as fine as the
-system's ticks."""
 
 
 class ConfinedFiles:
@@ -46,8 +41,8 @@ class ConfinedFiles:
         self._bytes_max = bytes_max
         self._configs = tuple(self._root / name for name in CONFIG_NAMES)
         self._config_folders = tuple(dict.fromkeys(path.parent for path in self._configs))
-        # Folders, their stamps, and which configs there are as long as these stay as they are.
-        self._present: tuple[tuple[Path, ...], list[Stamp], tuple[Path, ...]] | None = None
+        # Folders, and which configs there are as long as these stay as they are.
+        self._present: tuple[dict[Path, Stamp], tuple[Path, ...]] | None = None
 
     def read(self, name: str, folders: Sequence[str] = ()) -> SourceFile:
         """See SpecFiles."""
@@ -92,35 +87,24 @@ class ConfinedFiles:
         """See SpecFiles. A folder changes when something appears in it."""
         if self._config is not None:
             return _look(self._config)
-        stamps = self._known_stamps()
-        if stamps is None:
-            begun = time.time_ns()
-            folders = _found(self._config_folders)
-            configs = _found(self._configs)
-            stamps = [*folders.values(), *configs.values()]
-            settled = all(stamp.changed_at < begun - _SETTLED for stamp in folders.values())
-            # A link to nowhere leads somewhere as soon as that appears, wherever it is.
-            settled = settled and not any(
-                os.path.lexists(path)
-                for path in (*self._config_folders, *self._configs)
-                if path not in folders and path not in configs
-            )
-            self._present = (
-                (tuple(folders), list(folders.values()), tuple(configs)) if settled else None
-            )
-        return Stamp(tuple(stamps), max(stamp.changed_at for stamp in stamps)) if stamps else None
+        known, configs = self._present or ({}, ())
+        # An absent folder would change the one above it by appearing.
+        if known and _found(known) == known:
+            stamps = (*known.values(), *_found(configs).values())
+        else:
+            stamps = self._all_stamps()
+        return Stamp(stamps, max(stamp.changed_at for stamp in stamps)) if stamps else None
 
-    def _known_stamps(self) -> list[Stamp] | None:
-        """Return the stamps of the folders and configs that are known to be there; None when there
-        may be others by now. An absent folder would change the one above it by appearing.
-        """
-        if self._present is None:
-            return None
-        folders, before, configs = self._present
-        stamps = [stamp for folder in folders if (stamp := _look(folder)) is not None]
-        if stamps != before:
-            return None
-        return stamps + [stamp for path in configs if (stamp := _look(path)) is not None]
+    def _all_stamps(self) -> tuple[Stamp, ...]:
+        """Look at every place, and remember where something is if that can be relied on."""
+        settled_at = time.time_ns() - SETTLED_NS
+        folders, configs = _found(self._config_folders), _found(self._configs)
+        absent = {*self._config_folders, *self._configs} - folders.keys() - configs.keys()
+        # A link to nowhere leads somewhere as soon as that appears, wherever it is.
+        settled = all(stamp.changed_at < settled_at for stamp in folders.values())
+        reliable = settled and not any(map(os.path.lexists, absent))
+        self._present = (folders, tuple(configs)) if reliable else None
+        return (*folders.values(), *configs.values())
 
     def _locate(self, path: Path, name: str) -> tuple[str, ...] | None:
         """Return the way from the root to what the path really is; None where nothing is."""
@@ -172,7 +156,7 @@ class ConfinedFiles:
             os.close(handle)
 
 
-def _found(paths: Sequence[Path]) -> dict[Path, Stamp]:
+def _found(paths: Iterable[Path]) -> dict[Path, Stamp]:
     return {path: stamp for path in paths if (stamp := _look(path)) is not None}
 
 

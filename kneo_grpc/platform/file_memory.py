@@ -4,18 +4,12 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Generic, TypeVar
 
 from kneo_grpc.ports.clock import Clock
-from kneo_grpc.ports.spec_files import SpecFiles, Stamp
+from kneo_grpc.ports.spec_files import SETTLED_NS, SpecFiles, Stamp
 
 T = TypeVar("T")
-
-_SETTLED_AFTER = timedelta(seconds=1)
-"""A file that changed later than this before it was looked at may change again unnoticed: its
-times are only as fine as the system's ticks.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +71,7 @@ class FileMemory(Generic[T]):
         before = self._kept.get(key)
         if before is None or before.reading != reading:
             stamps = None
-        settled = (self._clock.now() - _SETTLED_AFTER).timestamp() * 1e9
+        settled = self._clock.now().timestamp() * 1e9 - SETTLED_NS
         if stamps is not None and any(stamp.changed_at >= settled for stamp in stamps):
             stamps = None
         self._kept[key] = _Kept(reading, stamps, made)

@@ -1,6 +1,7 @@
 """Executes one step: a function or an agent. What goes wrong in it becomes StepFailed."""
 
 import asyncio
+import contextlib
 import inspect
 import json
 import logging
@@ -39,9 +40,7 @@ class StepExecutor:
         call = _Call(run_id=run_id, attempt=run_attempt + command.attempt - 1, command=command)
         limit = None if step.timeout_seconds is None else asyncio.timeout(step.timeout_seconds)
         try:
-            if limit is None:
-                return await self._perform(plan, call, notes)
-            async with limit:
+            async with limit or contextlib.nullcontext():
                 return await self._perform(plan, call, notes)
         except TimeoutError as error:
             if limit is None or not limit.expired():

@@ -3,6 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+SETTLED_NS = 1_000_000_000
+"""Nanoseconds after which a file's times tell every further change of it: they are only as fine as
+the system's ticks, so one that changed later may change again unnoticed.
+"""
+
 
 class SourceFile(NamedTuple):
     """A file as it was read. name: what to call it in messages."""

@@ -214,7 +214,7 @@ def test_the_nearest_config_upwards_counts(root: Path) -> None:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder whose times count as settled at once."""
-    monkeypatch.setattr("kneo_grpc.integrations.spec_files._SETTLED", -(10**15))
+    monkeypatch.setattr("kneo_grpc.integrations.spec_files.SETTLED_NS", -(10**15))
     return tmp_path
 
 
