@@ -1,6 +1,6 @@
 # Each target works on a bare machine: it makes .venv, installs, and goes on.
 # The system's own Python where it will do: distributions build it with optimizations, version managers mostly do not, and
-# the service is a third faster with them.
+# the service makes a seventh more runs with them.
 PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
 	$$python -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done || echo python3)
 BIN := .venv/bin
