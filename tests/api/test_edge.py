@@ -1,3 +1,4 @@
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -237,3 +238,11 @@ async def test_trailers_stay_below_what_grpc_carries(service) -> None:
         size = sum(len(k) + len(v) * (4 / 3 if k.endswith("-bin") else 1) for k, v in sent)
         assert size < 7500
         json.loads(dict(sent)["x-kneo-error-json"])
+
+
+async def test_the_server_waits_for_no_method_by_itself(service) -> None:
+    """grpc.aio has a task for each registered method, and looks at all of them with each call."""
+    await service.runs.CreateRun(create(spec=function_spec("note")))
+    waiting = {getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()}
+    assert any(name.endswith("_request_call") for name in waiting), waiting
+    assert not any("registered" in name for name in waiting)
