@@ -53,7 +53,12 @@ async def test_a_killed_service_leaves_what_it_committed(site: Site) -> None:
         before = [await read(calls, run_id) for run_id in run_ids]
         first.kill()
         answers = await asyncio.gather(*creating, return_exceptions=True)
-        assert all(isinstance(answer, grpc.aio.AioRpcError) for answer in answers)
+        for point, answer in zip(POINTS, answers, strict=True):
+            if point.gate == "after:4" and not isinstance(answer, BaseException):
+                # The watch may have seen before the kill that the run has ended.
+                assert answer.status == "completed"
+            else:
+                assert isinstance(answer, grpc.aio.AioRpcError)
     await site.sessions_ended()
 
     async with site.reader() as store:
