@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from kneo_grpc._gen.kneo.v1 import (
     run_pb2,
     spec_pb2,
 )
+from kneo_grpc.app import loops
 from tests.service import Service, create, data, function_spec, human_spec, open_service
 from tests.waiting import until
 
@@ -171,8 +173,9 @@ async def test_a_report_on_a_run_is_an_event_that_names_the_run(service) -> None
 
 
 async def test_that_a_run_cannot_go_on_is_written_once_and_tried_again(
-    settings, code, tmp_path
+    settings, code, tmp_path, monkeypatch
 ) -> None:
+    monkeypatch.setattr(loops, "TIMERS", timedelta(hours=1))
     async for opened in open_service(settings, tmp_path, works=False):
         stuck = await asks(opened, "cannot go on", on_timeout="continue")
     with contextlib.closing(sqlite3.connect(settings.state_path)) as connection:

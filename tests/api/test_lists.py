@@ -44,6 +44,8 @@ async def full(service: Service, tmp_path) -> Service:
     for name in ("a", "b", "c"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "SKILL.md").write_text(f"---\nname: {name}\n---\n")
+    # Sealed records have a number more: not between two reads.
+    await service.platform.sealer.run_once()
     return service
 
 

@@ -45,6 +45,15 @@ async def store(postgres_dsn: str) -> AsyncIterator[PostgresStore]:
 
 
 @pytest.fixture
+async def patient(postgres_dsn: str) -> AsyncIterator[PostgresStore]:
+    """A store that waits for a row as long as a slow machine takes to release it."""
+    opened = PostgresStore(postgres_dsn, lock_timeout=timedelta(seconds=10))
+    await opened.start()
+    yield opened
+    await opened.stop()
+
+
+@pytest.fixture
 async def other(postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
     """Another session."""
     connection = await asyncpg.connect(postgres_dsn)
@@ -75,7 +84,8 @@ async def test_a_row_that_another_session_holds_delays_no_other_run(store, other
     assert (await store.commit([step(held)]))[0].applied
 
 
-async def test_a_row_that_is_released_in_time_is_written(store, other, postgres_dsn) -> None:
+async def test_a_row_that_is_released_in_time_is_written(patient, other, postgres_dsn) -> None:
+    store = patient
     run = await create(store)
     watcher = await asyncpg.connect(postgres_dsn)
     transaction = other.transaction()
@@ -89,7 +99,8 @@ async def test_a_row_that_is_released_in_time_is_written(store, other, postgres_
     await watcher.close()
 
 
-async def test_a_fence_is_judged_after_the_wait_for_the_row(store, other, postgres_dsn) -> None:
+async def test_a_fence_is_judged_after_the_wait_for_the_row(patient, other, postgres_dsn) -> None:
+    store = patient
     run = await create(store)
     watcher = await asyncpg.connect(postgres_dsn)
     transaction = other.transaction()

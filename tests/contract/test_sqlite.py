@@ -6,6 +6,8 @@ import re
 import signal
 import sqlite3
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from kneo_grpc.domain.errors import MigrationFailed, StartRefused, StoreUnavailable
 from kneo_grpc.ports.store import PageRequest, RunFilter
 from kneo_grpc.stores.sqlite import SqliteStore
+from kneo_grpc.stores.sqlite.connect import open_writer
 from kneo_grpc.stores.statements import load_statements
 from tests.contract.builders import create, creation, make_run, step
 
@@ -226,3 +229,18 @@ async def test_the_usual_list_walks_an_index(store: SqliteStore, path: Path, aft
     plan = connection.execute(f"explain query plan {part.sql}", values).fetchall()
     connection.close()
     assert "runs_by_update" in plan[0][3]
+
+
+def test_who_opens_a_new_file_at_the_same_moment_waits(tmp_path: Path) -> None:
+    """Of 150 times four, SQLite refuses two to four at once where nobody asks again."""
+
+    def open_with_others(path: Path, together: threading.Barrier) -> None:
+        together.wait()
+        open_writer(path, timedelta(seconds=10)).close()
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(150):
+            path, together = tmp_path / f"{number}.sqlite", threading.Barrier(4)
+            opened = [pool.submit(open_with_others, path, together) for _ in range(4)]
+            for future in opened:
+                future.result()

@@ -37,9 +37,12 @@ async def test_a_cancel_that_races_the_end_leaves_one_end(postgres_site: Site) -
         base = time.monotonic() + LEAD_SECONDS
         write(site, base)
         offsets = random.Random(SEED)
+        moments = [base + int(text) / 1000 + offsets.uniform(-0.02, 0.03) for text in texts]
+        # The first run ends long before its cancel, and the last one long after, on any machine.
+        moments[0], moments[-1] = base + ROUNDS * GAP_MS / 1000 + 1, base
         cancels = [
-            cancel(cancelling, ids[text], base + int(text) / 1000 + offsets.uniform(-0.02, 0.03))
-            for text in texts
+            cancel(cancelling, ids[text], moment)
+            for text, moment in zip(texts, moments, strict=True)
         ]
         cancelled = await asyncio.gather(*cancels)
         created = await asyncio.gather(*creating)
@@ -55,7 +58,6 @@ async def test_a_cancel_that_races_the_end_leaves_one_end(postgres_site: Site) -
             assert [item.type for item in checkpoints].count(f"run_{run.status.value}") == 1
             ends[run.status.value] += 1
     assert set(ends) == {"cancelled", "completed"}, (ends, f"seed {SEED}")
-    assert min(ends.values()) >= 1, (ends, f"seed {SEED}")
     assert await site.rows("jobs") == []
 
 

@@ -121,7 +121,7 @@ async def test_a_killed_server_process_is_replaced_and_all_stop_together(
         os.kill(killed, signal.SIGKILL)
         creating += [asyncio.ensure_future(group.create(number)) for number in range(20, 30)]
         answers = await asyncio.gather(*creating)
-        assert "a server process died" in group.parent.output()
+        await until(lambda: "a server process died" in group.parent.output())
         await until(lambda: len(group.servers() - {killed}) == 2, PATIENCE_SECONDS)
         (replacement,) = group.servers() - before
         await until(lambda: group.parent.output().count("service ready") == 4, PATIENCE_SECONDS)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
@@ -125,6 +126,9 @@ async def test_a_run_whose_code_nobody_has_fails_in_the_end(
     platform = build_platform(Settings(state_path=state_path))
     await platform.start()
     writer = ChangeWriter(clock=platform.clock, ids=platform.ids)
+    patient = WorkerSettings(
+        code_delay=MOMENT, idle_poll=MOMENT, code_patience=timedelta(minutes=1)
+    )
     worker = Worker(
         store=platform.store,
         queue=platform.queue,
@@ -135,17 +139,19 @@ async def test_a_run_whose_code_nobody_has_fails_in_the_end(
         ),
         writer=writer,
         clock=platform.clock,
-        settings=WorkerSettings(code_delay=MOMENT, idle_poll=MOMENT, code_patience=5 * MOMENT),
+        settings=patient,
     )
     reports = []
     async with asyncio.timeout(10):
         while WorkReport(dead=1) not in reports:
             reports.append(await worker.run_once())
+            if reports.count(WorkReport(postponed=1)) == 2:
+                worker._settings = replace(patient, code_patience=timedelta(0))
             await asyncio.sleep(0.001)
     run = await platform.store.load_run(RunId(answer.run_id))
     dead = await platform.queue.list_jobs(JobKind.DEAD, PageRequest(sort_by="due_at"))
     await platform.stop()
-    assert 2 <= reports.count(WorkReport(postponed=1)) <= 5
+    assert reports.count(WorkReport(postponed=1)) == 2
     assert run is not None and run.error is not None
     assert (run.status.value, run.error.type) == ("failed", "code_missing")
     assert "kneo_test_code.note is not below a module named by" in run.error.message

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kneo_grpc.domain import patch
@@ -18,6 +18,7 @@ JSON = st.recursive(
 OBJECTS = st.dictionaries(st.text(max_size=2), JSON, max_size=4)
 
 
+@settings(deadline=None)
 @given(OBJECTS, OBJECTS)
 def test_a_patch_turns_the_one_value_into_the_other(before: dict, after: dict) -> None:
     changed = patch.apply(before, patch.diff(before, after))

@@ -3,10 +3,13 @@
 import fcntl
 import os
 import sqlite3
+import time
 from datetime import timedelta
 from pathlib import Path
 
 from kneo_grpc.domain.errors import StartRefused
+
+_PAUSE_SECONDS = 0.01
 
 
 def open_writer(path: Path, busy_timeout: timedelta) -> sqlite3.Connection:
@@ -15,7 +18,7 @@ def open_writer(path: Path, busy_timeout: timedelta) -> sqlite3.Connection:
     """
     connection = _open(path, "rwc", busy_timeout)
     try:
-        connection.execute("pragma journal_mode = wal")
+        _use_wal(connection, busy_timeout)
         connection.execute("pragma synchronous = full")
         connection.execute("pragma foreign_keys = on")
     except BaseException:
@@ -67,6 +70,22 @@ def _open(path: Path, mode: str, busy_timeout: timedelta) -> sqlite3.Connection:
     )
     connection.row_factory = sqlite3.Row
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection, busy_timeout: timedelta) -> None:
+    """Switch to the write-ahead log. Where another process does the same, SQLite refuses at once
+    instead of waiting as it does for everything else.
+    """
+    end = time.monotonic() + busy_timeout.total_seconds()
+    while True:
+        try:
+            connection.execute("pragma journal_mode = wal")
+            return
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() >= end:
+                raise
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _fold(text: str | None) -> str | None:

@@ -3,6 +3,7 @@
 import socket
 import ssl
 import threading
+import time
 
 import pytest
 
@@ -312,6 +313,9 @@ def test_silence_ends_the_call_and_is_not_repeated(http_service, reply):
     done = threading.Event()
     service = http_service(reply(after=done))
     error = failure(client_of(service, timeout=0.05), lambda client: client.health())
+    end = time.monotonic() + 5
+    while not service.requests and time.monotonic() < end:
+        time.sleep(0.005)
     done.set()
     assert error.reason == "deadline_exceeded"
     assert len(service.requests) == 1

@@ -20,6 +20,10 @@ SETTLED = 10
 """Seconds for which every file that a test does not touch has been as it is."""
 
 
+TICK_SECONDS = 0.02
+"""Longer than a tick of the clock by which a file system tells times."""
+
+
 class Root:
     """A spec root whose files changed a while ago, by a clock that is ahead."""
 
@@ -74,7 +78,7 @@ def rewrite(root: Root) -> None:
     # As long as before, at the same instant: only the time of change tells.
     path = root.folder / "spec.yaml"
     times = path.stat()
-    time.sleep(0.02)
+    time.sleep(TICK_SECONDS)
     root.write("spec.yaml", "two")
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
@@ -108,6 +112,7 @@ def test_a_config_that_appears_counts_at_once(root: Root) -> None:
     assert root.remembered() is None
     root.learn()
     assert root.remembered() == "one"
+    time.sleep(TICK_SECONDS)
     (root.folder / ".kneo" / "config.yaml").write_text("project: {name: shoe}\n")
     assert root.remembered() is None
 
@@ -170,6 +175,7 @@ def test_calls_that_came_together_share_a_look_and_the_next_one_looks_anew(root:
     async def calls() -> list[Material | None]:
         together = [root.sources.gather_known(source) for _ in range(3)]
         await asyncio.sleep(0)
+        time.sleep(TICK_SECONDS)  # noqa: ASYNC251 # nobody else shall come in between
         root.write("spec.yaml", "two")
         await asyncio.sleep(0)
         return [*together, root.sources.gather_known(source)]

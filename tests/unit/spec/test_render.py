@@ -1,6 +1,6 @@
 """What is written as YAML is read back as the same."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kneo_grpc.domain.errors import SpecInvalid
@@ -36,6 +36,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(KEYS, VALUES, min_size=1, max_size=4))
 def test_yaml_reads_back(data: dict) -> None:
     try:

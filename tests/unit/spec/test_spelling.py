@@ -62,4 +62,5 @@ def test_patterns_that_are_costly_to_compile_are_not_all_compiled() -> None:
     data = {"version": "v1", "agent": {"name": "root", "guardrails": {"input": rails}}}
     start = time.process_time()
     assert [item.code for item in validate(load_object(data))] == ["E_FEATURE_UNSUPPORTED"]
-    assert time.process_time() - start < 3
+    # All of them would take a minute.
+    assert time.process_time() - start < 20
