@@ -136,7 +136,7 @@ class AnswerRedactor:
         elif field.type == _MESSAGE:
             if field.repeated:
                 for item in getattr(message, name):
-                    # A page's token looks like a secret; that is no reason to open all its items.
+                    # A page's token looks like a secret; its items need not be opened for that.
                     if kind is not KeyKind.PLAIN or self._needs_look(
                         item, item.SerializeToString()
                     ):

@@ -24,7 +24,7 @@ from kneo_grpc.api.redaction import AnswerRedactor
 from kneo_grpc.api.server import SERVICES
 from kneo_grpc.app.logs import JsonFormatter
 from kneo_grpc.domain.errors import FieldsInvalid, NotFound
-from kneo_grpc.domain.redaction import Redactor
+from kneo_grpc.domain.redaction import KeyKind, Redactor
 from kneo_grpc.integrations.clock import SystemClock
 from kneo_grpc.integrations.ids import Uuid7Source
 from kneo_grpc.platform.denials import Denials
@@ -348,6 +348,22 @@ def expected() -> run_pb2.Run:
     run.output_text = "[REDACTED]"
     ParseDict({"password": "[REDACTED]", "n": 1}, run.metadata)
     return run
+
+
+async def test_of_a_list_only_what_may_hold_a_secret_is_opened() -> None:
+    opened = []
+
+    class Noting(Redactor):
+        def text(self, value: str, kind: KeyKind = KeyKind.PLAIN) -> str:
+            opened.append(value)
+            return super().text(value, kind)
+
+    plain = run_pb2.Run(id="run_1", input_text="nothing of interest")
+    answer = run_pb2.ListRunsResponse(runs=[plain, run_with_secret()])
+    sent = run_pb2.ListRunsResponse.FromString(await AnswerRedactor(Noting()).answer(answer))
+    assert list(sent.runs) == [plain, expected()]
+    assert run_with_secret().output_text in opened
+    assert plain.input_text not in opened
 
 
 async def test_an_rpc_that_does_not_exist_yet_gives_nothing_away(future) -> None:

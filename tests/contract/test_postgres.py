@@ -85,13 +85,12 @@ async def test_a_row_that_another_session_holds_delays_no_other_run(store, other
 
 
 async def test_a_row_that_is_released_in_time_is_written(patient, other, postgres_dsn) -> None:
-    store = patient
-    run = await create(store)
+    run = await create(patient)
     watcher = await asyncpg.connect(postgres_dsn)
     transaction = other.transaction()
     await transaction.start()
     await other.execute("select 1 from runs where id = $1 for update", run.id)
-    commit = asyncio.create_task(store.commit([step(run, events=(event(),))]))
+    commit = asyncio.create_task(patient.commit([step(run, events=(event(),))]))
     await until(lambda: waiting_sessions(watcher))
     await transaction.rollback()
     (outcome,) = await commit
@@ -100,18 +99,17 @@ async def test_a_row_that_is_released_in_time_is_written(patient, other, postgre
 
 
 async def test_a_fence_is_judged_after_the_wait_for_the_row(patient, other, postgres_dsn) -> None:
-    store = patient
-    run = await create(store)
+    run = await create(patient)
     watcher = await asyncpg.connect(postgres_dsn)
     transaction = other.transaction()
     await transaction.start()
     await other.execute("update runs set attempt = 2 where id = $1", run.id)
-    commit = asyncio.create_task(store.commit([step(run, events=(event(),))]))
+    commit = asyncio.create_task(patient.commit([step(run, events=(event(),))]))
     await until(lambda: waiting_sessions(watcher))
     await transaction.commit()
     (outcome,) = await commit
     assert outcome.kind is OutcomeKind.FENCE_LOST
-    assert (await store.list_events(run.id, None, BY_SEQUENCE)).total == 0
+    assert (await patient.list_events(run.id, None, BY_SEQUENCE)).total == 0
     await watcher.close()
 
 
