@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -11,21 +12,22 @@ from typing import Any
 import asyncpg
 import pytest
 
-from kneo_grpc.domain.change import JobKind
+from kneo_grpc.domain.change import Change, JobKind
 from kneo_grpc.domain.run import RunStatus
 from kneo_grpc.ports.audit import AuditFilter
 from kneo_grpc.ports.store import PageRequest, RunFilter
 from kneo_grpc.stores.listing import Listing
 from kneo_grpc.stores.postgres import PostgresStore
-from kneo_grpc.stores.postgres.documents import history_documents, rest_documents
-from kneo_grpc.stores.postgres.writer import batch_statements
+from kneo_grpc.stores.postgres.batch import Batches
 from kneo_grpc.stores.statements import load_statements
 from tests.contract.builders import (
     NOW,
+    audit,
     checkpoint,
     create,
     creation,
     event,
+    human_task,
     job,
     make_run,
     step,
@@ -160,25 +162,50 @@ async def test_a_batch_prepared_on_empty_tables_scans_none_when_they_are_full(
     assert await other.fetchval(scanned) - before < ROWS
 
 
-async def test_the_plan_of_a_batch_looks_up_by_index(filled_dsn: str) -> None:
-    run = make_run(id="run_fill_7")
-    changes = [
-        step(
-            run,
-            events=(event(),),
-            checkpoints=(checkpoint({}),),
-            jobs=(job(),),
-            clear_jobs=frozenset({job().kind}),
-        )
-    ]
-    history, whole = batch_statements(load_statements("postgres"))
+BATCHES = {
+    "steps": {"checkpoints": (checkpoint({}),)},
+    "ends": {"events": (event(),), "clear_jobs": frozenset({job().kind})},
+    "pauses": {"open_tasks": (human_task("run_fill_7"),), "jobs": (job(),)},
+    "all": {
+        "events": (event(),),
+        "checkpoints": (checkpoint({}),),
+        "jobs": (job(),),
+        "clear_jobs": frozenset({job().kind}),
+    },
+}
+
+
+@pytest.mark.parametrize("begins", [False, True], ids=["alone", "beside creates"])
+@pytest.mark.parametrize("parts", BATCHES.values(), ids=BATCHES.keys())
+async def test_the_plan_of_a_batch_looks_up_by_index(
+    filled_dsn: str, parts: dict[str, Any], begins: bool
+) -> None:
+    changes = [step(make_run(id="run_fill_7"), **parts)]
+    if begins:
+        changes.append(creation(make_run(id="run_new"), jobs=(job(),), events=(event(),)))
+    sql, arguments = Batches(load_statements("postgres")).statement(changes)
     connection = await PostgresStore(filled_dsn)._connector.open_committer()
-    short = await explain(connection, history, *history_documents(changes))
-    long = await explain(connection, whole, *history_documents(changes), *rest_documents(changes))
+    plan = await explain(connection, sql, *arguments)
     await connection.close()
-    assert (table_scans(short), table_scans(long)) == ([], [])
-    assert "runs_pkey" in str(short)
-    assert "jobs_pkey" in str(long)
+    assert table_scans(plan) == []
+    assert "runs_pkey" in str(plan)
+    assert "jobs_pkey" in str(plan) or "clear_jobs" not in parts
+
+
+async def test_a_batch_has_no_part_without_rows() -> None:
+    batches = Batches(load_statements("postgres"))
+    run = make_run()
+
+    def parts(*changes: Change) -> set[str]:
+        sql, arguments = batches.statement(changes)
+        assert len(arguments) == len(set(re.findall(r"\$\d", sql)))
+        return set(re.findall(r"(?:insert into|update|delete from) (\w+)", sql)) - {"set"}
+
+    assert parts(step(run, checkpoints=(checkpoint({}),))) == {"runs", "checkpoints"}
+    assert parts(step(run, events=(event(),))) == {"runs", "events"}
+    assert parts(step(run, clear_jobs=frozenset({JobKind.RUN}))) == {"runs", "jobs"}
+    assert parts(creation(make_run(), jobs=(job(),))) == {"runs", "plans", "jobs"}
+    assert parts(step(run, audit=(audit(),))) == {"runs", "audit_events", "audit_unsealed"}
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from kneo_grpc.stores import changes as encode
 from kneo_grpc.stores.batching import BatchResult
 from kneo_grpc.stores.codec import dump_json, same_instant
 from kneo_grpc.stores.postgres import errors
+from kneo_grpc.stores.postgres.batch import Batches
 from kneo_grpc.stores.postgres.connect import Connection, Connector
-from kneo_grpc.stores.postgres.documents import has_rest, history_documents, rest_documents
 
 _TRIES = 4
 _PLANS_MAX = 4096
@@ -44,7 +44,7 @@ class Writer:
     def __init__(self, connector: Connector, statements: Mapping[str, str], *, lanes: int) -> None:
         self._connector = connector
         self._statements = statements
-        self._history_batch, self._whole_batch = batch_statements(statements)
+        self._batches = Batches(statements)
         self._lanes = [_Lane() for _ in range(lanes)]
 
     async def start(self) -> None:
@@ -191,12 +191,8 @@ class Writer:
         changes: Sequence[Change],
         stored: Set[PlanDigest] = frozenset(),
     ) -> dict[RunId, Outcome]:
-        arguments = history_documents(changes)
-        if any(has_rest(change) for change in changes):
-            rest = rest_documents(changes, stored)
-            landed = await connection.fetch(self._whole_batch, *arguments, *rest)
-        else:
-            landed = await connection.fetch(self._history_batch, *arguments)
+        text, arguments = self._batches.statement(changes, stored)
+        landed = await connection.fetch(text, *arguments)
         return {
             row["id"]: Outcome(
                 kind=OutcomeKind.APPLIED,
@@ -205,13 +201,6 @@ class Writer:
             )
             for row in landed
         }
-
-
-def batch_statements(statements: Mapping[str, str]) -> tuple[str, str]:
-    """Return the statement for Changes of nothing but history, and the one for all."""
-    history, rest = statements["batch_history"], statements["batch_rest"]
-    end = statements["batch_end"]
-    return f"{history}\n{end}", f"{history}\n{rest}\n{end}"
 
 
 def _refusal(change: Change) -> Outcome:

@@ -1,15 +1,13 @@
--- A batch is one statement, put together by the writer: batch_history, batch_rest where any of its
--- Changes has more than history, batch_end. Parts without rows cost time too.
+-- A batch of Changes is one statement and one round trip, put together by stores/postgres/batch.py of
+-- those parts that it has rows for: PostgreSQL prepares each part for each execution, also an empty one.
+-- Each part's rows come as one JSON document, which Python writes ten times faster than the driver
+-- writes arrays; $runs stands for the place of the document of that name. What is kept as JSON is a
+-- string in it: a nested value could not hold U+0000. No row lands of a run whose fence did not hold,
+-- because every part joins `landed`.
 
--- name: batch_history
--- Lands many Changes of different runs, sorted by run id, in one statement and one round trip.
--- Returns the runs whose fence held, with their new counters; of the others no row lands, because
--- every part joins `landed`. A run's checkpoints and events carry each one's distance to its run's
--- last ("behind", 0 for the last), since the counters are known here only.
--- Rows come as JSON, which Python writes ten times faster than the driver writes arrays. What is kept
--- as JSON is a string in it: a nested value could not hold U+0000.
-with change as materialized (
-  select * from json_to_recordset($1::json) as given (
+-- name: batch_change
+change as materialized (
+  select * from json_to_recordset($runs::json) as given (
     id text, is_new boolean, fence_statuses text, fence_attempt integer, checkpoint_base integer,
     event_count integer, checkpoint_count integer, status text, attempt integer, plan_digest text,
     target text, agent_name text, workflow_name text, workflow_kind text, environment text,
@@ -17,7 +15,9 @@ with change as materialized (
     error_text text, source text, detail text, created_at timestamptz, updated_at timestamptz,
     started_at timestamptz, completed_at timestamptz, deadline_at timestamptz
   )
-),
+)
+
+-- name: batch_created
 created as (
   insert into runs (
     id, status, attempt, plan_digest, target, agent_name, workflow_name, workflow_kind,
@@ -34,7 +34,15 @@ created as (
   where is_new
   on conflict (id) do nothing
   returning id, event_sequence, checkpoint_sequence
-),
+)
+
+-- name: batch_created_none
+created as (
+  select null::text as id, null::integer as event_sequence, null::integer as checkpoint_sequence
+  where false
+)
+
+-- name: batch_moved
 moved as (
   update runs set
     status = change.status,
@@ -65,20 +73,34 @@ moved as (
     -- cannot land twice; and no column may go back to before a step.
     and runs.checkpoint_sequence = change.checkpoint_base
   returning runs.id, runs.event_sequence, runs.checkpoint_sequence
-),
+)
+
+-- name: batch_moved_none
+moved as (
+  select null::text as id, null::integer as event_sequence, null::integer as checkpoint_sequence
+  where false
+)
+
+-- name: batch_landed
 landed as materialized (
   select id, event_sequence, checkpoint_sequence from created
   union all
   select id, event_sequence, checkpoint_sequence from moved
-),
+)
+
+-- name: batch_events
+-- A run's events and checkpoints carry each one's distance to its run's last ("behind", 0 for the
+-- last), since the counters are known here only.
 new_events as (
   insert into events (run_id, sequence, id, type, occurred_at, data)
   select
     landed.id, landed.event_sequence - given.behind, given.id, type, occurred_at, data::json
-  from json_to_recordset($2::json)
+  from json_to_recordset($events::json)
     as given (run_id text, behind integer, id text, type text, occurred_at timestamptz, data text)
   join landed on landed.id = given.run_id
-),
+)
+
+-- name: batch_checkpoints
 new_checkpoints as (
   insert into checkpoints (
     run_id, sequence, id, type, workflow_name, step_id, node_id, iteration, patch, snapshot,
@@ -87,58 +109,47 @@ new_checkpoints as (
   select
     landed.id, landed.checkpoint_sequence - given.behind, given.id, type, workflow_name, step_id,
     node_id, iteration, patch::json, snapshot::json, metadata::json, created_at
-  from json_to_recordset($3::json) as given (
+  from json_to_recordset($checkpoints::json) as given (
     run_id text, behind integer, id text, type text, workflow_name text, step_id text, node_id text,
     iteration integer, patch text, snapshot text, metadata text, created_at timestamptz
   )
   join landed on landed.id = given.run_id
 )
 
--- name: batch_rest
-,
+-- name: batch_plans
 new_plans as (
   insert into plans (digest, content)
   select given.digest, decode(given.content, 'base64')
-  from json_to_recordset($4::json) as given (run_id text, digest text, content text)
+  from json_to_recordset($plans::json) as given (run_id text, digest text, content text)
   join landed on landed.id = given.run_id
   on conflict (digest) do nothing
-),
+)
+
+-- name: batch_tasks
 new_tasks as (
   insert into human_tasks (
     run_id, id, status, workflow_kind, created_at, expires_at, escalated_at, body
   )
   select
     landed.id, given.id, status, workflow_kind, created_at, expires_at, escalated_at, body::json
-  from json_to_recordset($5::json) as given (
+  from json_to_recordset($tasks::json) as given (
     run_id text, id text, status text, workflow_kind text, created_at timestamptz,
     expires_at timestamptz, escalated_at timestamptz, body text
   )
   join landed on landed.id = given.run_id
-),
+)
+
+-- name: batch_jobs
 new_job as materialized (
   select
     landed.id as run_id, kind, subject,
     coalesce(due_at, now() + make_interval(secs => due_in)) as due_at, lease_owner,
     make_interval(secs => lease_for) as lease_for
-  from json_to_recordset($6::json) as given (
+  from json_to_recordset($jobs::json) as given (
     run_id text, kind text, subject text, due_at timestamptz, due_in float8, lease_owner text,
     lease_for float8
   )
   join landed on landed.id = given.run_id
-),
-cleared as (
-  -- The parts of a statement see the same rows, so a job is either removed or replaced, never both.
-  delete from jobs
-  using json_to_recordset($7::json) as given (run_id text, kind text)
-  join landed on landed.id = given.run_id
-  where jobs.run_id = given.run_id
-    and jobs.kind = given.kind
-    and not exists (
-      select from new_job
-      where new_job.run_id = jobs.run_id
-        and new_job.kind = jobs.kind
-        and new_job.subject = jobs.subject
-    )
 ),
 put_jobs as (
   insert into jobs (
@@ -153,13 +164,36 @@ put_jobs as (
     lease_owner = excluded.lease_owner,
     lease_expires_at = excluded.lease_expires_at,
     claims = excluded.claims
-),
+)
+
+-- name: batch_jobs_none
+new_job as (
+  select null::text as run_id, null::text as kind, null::text as subject where false
+)
+
+-- name: batch_cleared
+cleared as (
+  -- The parts of a statement see the same rows, so a job is either removed or replaced, never both.
+  delete from jobs
+  using json_to_recordset($cleared::json) as given (run_id text, kinds text)
+  join landed on landed.id = given.run_id
+  where jobs.run_id = given.run_id
+    and jobs.kind = any (string_to_array(given.kinds, ','))
+    and not exists (
+      select from new_job
+      where new_job.run_id = jobs.run_id
+        and new_job.kind = jobs.kind
+        and new_job.subject = jobs.subject
+    )
+)
+
+-- name: batch_audit
 new_audit as (
   insert into audit_events (
     id, event_type, run_id, continuation_id, actor, metadata, created_at
   )
   select given.id, event_type, given.run_id, continuation_id, actor, metadata::json, created_at
-  from json_to_recordset($8::json) as given (
+  from json_to_recordset($audit::json) as given (
     change_id text, id text, event_type text, run_id text, continuation_id text, actor text,
     metadata text, created_at timestamptz
   )
@@ -171,6 +205,7 @@ new_unsealed as (
 )
 
 -- name: batch_end
+-- Returns the runs whose fence held, with their new counters.
 select id, event_sequence, checkpoint_sequence from landed;
 
 -- name: run_lock
