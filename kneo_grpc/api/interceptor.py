@@ -81,6 +81,7 @@ class _Served:
     headers: Mapping[str, str]
     request_id: str
     begun: float = field(default_factory=time.perf_counter)
+    seconds: float = 0.0
     principal: Principal | None = None
     call: Call | None = None
     failure: KneoError | None = None
@@ -166,7 +167,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
             except Exception as error:
                 await self._refuse(served, context, error)
             finally:
-                self._log(served)
+                self._end(served)
 
         return serve
 
@@ -190,7 +191,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
             except Exception as error:
                 await self._refuse(served, context, error)
             finally:
-                self._log(served)
+                self._end(served)
 
         return serve
 
@@ -283,9 +284,14 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         )
         self._denials.note(denial, served.headers.get("x-kneo-peer"))
 
-    def _log(self, served: _Served) -> None:
+    def _end(self, served: _Served) -> None:
+        """Log a call once its answer is on its way: nobody waits for the line."""
         if not self._log_requests or not logger.isEnabledFor(logging.INFO):
             return
+        served.seconds = time.perf_counter() - served.begun
+        asyncio.get_running_loop().call_soon(self._log, served)
+
+    def _log(self, served: _Served) -> None:
         headers, call, failure = served.headers, served.call, served.failure
         principal = call.principal if call else served.principal
         code, http = grpc.StatusCode.OK, call.http_status if call else 200
@@ -302,7 +308,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
             "rpc": served.rpc,
             "status_code": http,
             "grpc_code": code.name,
-            "duration_ms": round((time.perf_counter() - served.begun) * 1000, 3),
+            "duration_ms": round(served.seconds * 1000, 3),
             "principal": principal.name if principal else None,
             "run_id": call.run_id if call else None,
             "client_ip": headers.get("x-kneo-peer"),

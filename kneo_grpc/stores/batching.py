@@ -30,7 +30,9 @@ class GroupCommitter:
         self, write: WriteBatch, *, lanes: int, batch_max: int = 64, waiting_max: int = 10_000
     ) -> None:
         self._write = write
-        self._idle = list(range(lanes))
+        self._unmanned = list(range(lanes))
+        # What a lane without work waits for.
+        self._asleep: list[asyncio.Future[None]] = []
         self._batch_max = batch_max
         self._waiting_max = waiting_max
         self._waiting: deque[_Waiter] = deque()
@@ -48,8 +50,8 @@ class GroupCommitter:
             raise StoreUnavailable("Too many writes wait for the database.")
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting.append((change.run_id, change, future))
-        if self._idle:
-            task = asyncio.create_task(self._drain(self._idle.pop()))
+        if not self._wake_a_lane() and self._unmanned:
+            task = asyncio.create_task(self._serve(self._unmanned.pop()))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return await future
@@ -58,14 +60,35 @@ class GroupCommitter:
         """Refuse new Changes and finish those that wait."""
         self._stopped = True
         while self._tasks:
+            while self._wake_a_lane():
+                pass
             await asyncio.gather(*self._tasks)
 
-    async def _drain(self, lane: int) -> None:
+    def _wake_a_lane(self) -> bool:
+        """Let a lane without work look for some; tell whether there was one."""
+        while self._asleep:
+            alarm = self._asleep.pop()
+            if not alarm.done():
+                alarm.set_result(None)
+                return True
+        return False
+
+    async def _serve(self, lane: int) -> None:
+        """Write batches until the committer stops. A task of its own for each batch would cost more
+        than what it does for a run that is alone.
+        """
+        loop = asyncio.get_running_loop()
         try:
-            while batch := self._take():
-                await self._commit(lane, batch)
+            while True:
+                while batch := self._take():
+                    await self._commit(lane, batch)
+                if self._stopped:
+                    return
+                alarm = loop.create_future()
+                self._asleep.append(alarm)
+                await alarm
         finally:
-            self._idle.append(lane)
+            self._unmanned.append(lane)
 
     def _take(self) -> list[_Waiter]:
         """Take up to batch_max Changes, one a run; the others keep their places."""
