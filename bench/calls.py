@@ -1,7 +1,7 @@
 """Calls to the service over gRPC and over HTTP/JSON, behind one face."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +25,12 @@ TIMEOUT_SECONDS = 60.0
 PROTOCOLS = ("grpc", "http")
 WAYS = ("grpc", "grpc through Envoy", "http")
 """The ways to a service; the first one passes Envoy by."""
+BLOCKING = "grpc, blocking"
+
+_OPTIONS: dict[str, Any] = {
+    "metadata": (("authorization", f"Bearer {TOKEN}"),),
+    "timeout": TIMEOUT_SECONDS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +43,18 @@ class Answer:
     request_id: str = ""
 
 
-class Calls(Protocol):
-    """The calls that are measured. Each raises when the service does not answer well."""
+class Creates(Protocol):
+    """The call that starts a run. It raises when the service does not answer well."""
 
     def prepare(self, fields: dict[str, Any]) -> Any:
         """Return a create request in the form that travels."""
 
     async def create(self, request: Any) -> Answer:
         """Create a run from a prepared request."""
+
+
+class Calls(Creates, Protocol):
+    """All calls that are measured."""
 
     async def resume(self, waiting: Answer) -> Answer:
         """Approve what a run waits for."""
@@ -69,10 +79,7 @@ class GrpcCalls:
         self._runs = _stub(run_pb2_grpc.RunServiceStub, channel)
         self._tasks = _stub(human_task_pb2_grpc.HumanTaskServiceStub, channel)
         self._health = _stub(health_pb2_grpc.HealthServiceStub, channel)
-        self._options = {
-            "metadata": (("authorization", f"Bearer {TOKEN}"),),
-            "timeout": TIMEOUT_SECONDS,
-        }
+        self._options = _OPTIONS
 
     def prepare(self, fields: dict[str, Any]) -> Any:
         """Return the message."""
@@ -112,6 +119,24 @@ class GrpcCalls:
             health_pb2.GetLivenessRequest(), timeout=TIMEOUT_SECONDS
         )
         assert answer.ok
+
+
+class BlockingCalls:
+    """Creates over gRPC, past Envoy, by the blocking client: for a caller that is alone, since
+    nothing else happens in the driver meanwhile.
+    """
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._runs = _stub(run_pb2_grpc.RunServiceStub, channel)
+        self._options = _OPTIONS
+
+    def prepare(self, fields: dict[str, Any]) -> Any:
+        """Return the message."""
+        return ParseDict(fields, run_result_pb2.CreateRunRequest())
+
+    async def create(self, request: Any) -> Answer:
+        """Create a run."""
+        return _answer(self._runs.CreateRun(request, **self._options))
 
 
 class HttpCalls:
@@ -165,7 +190,17 @@ async def calling(process: Process, protocol: str) -> AsyncIterator[Calls]:
             yield GrpcCalls(channel)
 
 
-def _stub(build: Callable[..., Any], channel: grpc.aio.Channel) -> Any:
+@contextlib.contextmanager
+def calling_blocked(process: Process) -> Iterator[BlockingCalls]:
+    """Connect the blocking client to a service, past Envoy."""
+    # The address is that of the other client, whose connection it would share.
+    apart = (("grpc.use_local_subchannel_pool", 1),)
+    with grpc.insecure_channel(f"127.0.0.1:{process.grpc_port}", options=apart) as channel:
+        grpc.channel_ready_future(channel).result(TIMEOUT_SECONDS)
+        yield BlockingCalls(channel)
+
+
+def _stub(build: Callable[..., Any], channel: grpc.Channel | grpc.aio.Channel) -> Any:
     """Build a stub; generated code carries no types."""
     return build(channel)
 

@@ -1,6 +1,7 @@
 """The scenarios by name, in the order in which they are run."""
 
 from bench.scenarios import (
+    alone,
     backlog,
     door,
     guards,
@@ -19,6 +20,7 @@ from bench.stage import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
     "sync": sync.measure,
+    "alone": alone.measure,
     "async": queued.measure,
     "dispatch": queued.measure_dispatch,
     "pause": pause.measure,

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from bench.calls import PROTOCOLS, Answer, Calls, calling
+from bench.calls import PROTOCOLS, Answer, Creates, calling
 from bench.floor import KINDS, Floor, open_floor
 from bench.requests import THREE_STEPS
 from bench.sample import Sample, take_sample
@@ -66,7 +66,7 @@ async def opened_floors(stage: Stage, site: Site) -> AsyncIterator[dict[str, Flo
         yield floors
 
 
-def creating(calls: Calls) -> Call:
+def creating(calls: Creates) -> Call:
     """Return the call that creates a run of three steps and wants it completed."""
     request = calls.prepare(THREE_STEPS)
 

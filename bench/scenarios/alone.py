@@ -1,0 +1,53 @@
+"""One caller, by every kind of client; and the floor beside it.
+
+Of Python's two gRPC clients the blocking one does less of its own, so it tells more of the service.
+"""
+
+import contextlib
+
+from bench.calls import BLOCKING, PROTOCOLS, calling, calling_blocked
+from bench.floor import KINDS
+from bench.scenarios.sync import creating, opened_floors
+from bench.stage import Row, Stage, cost, ratios, speed
+from bench.windows import Series, drive
+
+CALLERS = 1
+
+
+async def measure(stage: Stage) -> list[Row]:
+    """Measure runs of three steps, the windows of all clients and floors in turn."""
+    site = await stage.site("alone")
+    async with contextlib.AsyncExitStack() as stack:
+        floors = await stack.enter_async_context(opened_floors(stage, site))
+        service = await stack.enter_async_context(site.serving())
+        calls = {
+            name: creating(await stack.enter_async_context(calling(service, name)))
+            for name in PROTOCOLS
+        }
+        calls[BLOCKING] = creating(stack.enter_context(calling_blocked(service)))
+        for call in calls.values():
+            await drive(CALLERS, stage.pace.warm_seconds, call)
+        for floor in floors.values():
+            await floor.window(CALLERS, stage.pace.warm_seconds)
+        below = {kind: Series() for kind in KINDS}
+        series = {name: Series() for name in calls}
+        for _ in range(stage.pace.windows):
+            for kind, floor in floors.items():
+                window = floor.window(CALLERS, stage.pace.floor_seconds)
+                below[kind].windows.append(await stage.meter.measured(window))
+            for name, call in calls.items():
+                window = drive(CALLERS, stage.pace.floor_seconds, call)
+                series[name].windows.append(await stage.meter.measured(window, service.pid))
+    rows = [_row(f"floor, {kind}", "", found) for kind, found in below.items()]
+    for name, found in series.items():
+        row = _row("alone", name, found)
+        row.facts |= ratios(found, below)
+        rows.append(row)
+    return rows
+
+
+def _row(scenario: str, protocol: str, found: Series) -> Row:
+    row = Row(scenario=scenario, protocol=protocol, concurrency=CALLERS, costs=cost(found))
+    least = min(window.quantile_ms(0.5) for window in found.windows)
+    row.facts = {**speed(found), "least p50 ms": round(least, 2)}
+    return row
