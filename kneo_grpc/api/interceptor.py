@@ -87,6 +87,10 @@ class _Served:
     failure: KneoError | None = None
     left: bool = False
 
+    def end(self) -> None:
+        """Stop the clock."""
+        self.seconds = time.perf_counter() - self.begun
+
 
 class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in stubs only
     """Wraps every rpc. body_bytes_max: largest request, serialized. metrics_open: monitoring
@@ -167,7 +171,9 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
             except Exception as error:
                 await self._refuse(served, context, error)
             finally:
-                self._end(served)
+                served.end()
+                # The answer goes first: nobody waits for the line.
+                asyncio.get_running_loop().call_soon(self._log, served)
 
         return serve
 
@@ -191,7 +197,8 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
             except Exception as error:
                 await self._refuse(served, context, error)
             finally:
-                self._end(served)
+                served.end()
+                self._log(served)
 
         return serve
 
@@ -284,14 +291,9 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # g
         )
         self._denials.note(denial, served.headers.get("x-kneo-peer"))
 
-    def _end(self, served: _Served) -> None:
-        """Log a call once its answer is on its way: nobody waits for the line."""
+    def _log(self, served: _Served) -> None:
         if not self._log_requests or not logger.isEnabledFor(logging.INFO):
             return
-        served.seconds = time.perf_counter() - served.begun
-        asyncio.get_running_loop().call_soon(self._log, served)
-
-    def _log(self, served: _Served) -> None:
         headers, call, failure = served.headers, served.call, served.failure
         principal = call.principal if call else served.principal
         code, http = grpc.StatusCode.OK, call.http_status if call else 200
