@@ -122,8 +122,8 @@ class GrpcCalls:
 
 
 class BlockingCalls:
-    """Creates over gRPC, past Envoy, by the blocking client: for a caller that is alone, since
-    nothing else happens in the driver meanwhile.
+    """Creates over gRPC, past Envoy, by the blocking client, which holds up the driver's event
+    loop: for a caller that is alone.
     """
 
     def __init__(self, channel: grpc.Channel) -> None:

@@ -1,6 +1,7 @@
 """Group commit: a batch is what arrived while the previous commit ran."""
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from operator import itemgetter
@@ -23,7 +24,8 @@ class GroupCommitter:
 
     There is no lingering: an idle lane takes what waits at once. A run has at most one Change
     under way over all lanes, so that its Changes land in order and no lane waits for another's
-    row locks. A caller that is cancelled before its Change was taken writes nothing.
+    row locks. A caller that is cancelled before its Change was taken writes nothing. It belongs to
+    the event loop of the first Change.
     """
 
     def __init__(
@@ -50,10 +52,8 @@ class GroupCommitter:
             raise StoreUnavailable("Too many writes wait for the database.")
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting.append((change.run_id, change, future))
-        if not self._wake_a_lane() and self._unmanned:
-            task = asyncio.create_task(self._serve(self._unmanned.pop()))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if not self._wake_a_lane():
+            self._man_a_lane()
         return await future
 
     async def stop(self) -> None:
@@ -62,7 +62,8 @@ class GroupCommitter:
         while self._tasks:
             while self._wake_a_lane():
                 pass
-            await asyncio.gather(*self._tasks)
+            # Not gather: where this is cancelled, what waits is written nevertheless.
+            await asyncio.wait(self._tasks)
 
     def _wake_a_lane(self) -> bool:
         """Let a lane without work look for some; tell whether there was one."""
@@ -72,6 +73,15 @@ class GroupCommitter:
                 alarm.set_result(None)
                 return True
         return False
+
+    def _man_a_lane(self) -> None:
+        """Start a lane that has no task; nothing when all have one."""
+        if self._unmanned:
+            # A lane outlives the call that it was started by, whose context is not its business.
+            work = self._serve(self._unmanned.pop())
+            task = asyncio.create_task(work, context=contextvars.Context())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, lane: int) -> None:
         """Write batches until the committer stops. A task of its own for each batch would cost more
@@ -89,6 +99,9 @@ class GroupCommitter:
                 await alarm
         finally:
             self._unmanned.append(lane)
+            if self._waiting:
+                # It was cancelled, as when a program ends; what waits needs another.
+                self._man_a_lane()
 
     def _take(self) -> list[_Waiter]:
         """Take up to batch_max Changes, one a run; the others keep their places."""

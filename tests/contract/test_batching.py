@@ -1,6 +1,7 @@
 """Group commit, without a database."""
 
 import asyncio
+import contextvars
 from collections.abc import Sequence
 
 import pytest
@@ -178,3 +179,51 @@ async def test_stop_writes_what_waits_and_takes_no_more() -> None:
         database.open.release()
     await stopping
     assert [task.result() for task in tasks] == [APPLIED] * 2
+
+
+async def test_a_change_that_comes_as_its_lane_is_cancelled_is_written_by_another() -> None:
+    database = Database()
+    committer = GroupCommitter(database.write, lanes=1)
+    (first,) = await submit(committer, "a")
+    database.open.release()
+    await first
+    await settle()
+    lanes = asyncio.all_tasks() - {asyncio.current_task()}
+    assert len(lanes) == 1
+    last = asyncio.create_task(committer.submit(change("b")))
+    # As a program's end does, whose clean-up still writes.
+    for lane in lanes:
+        lane.cancel()
+    database.open.release()
+    assert await asyncio.wait_for(last, 30) == APPLIED
+    await committer.stop()
+
+
+async def test_a_stop_that_is_cancelled_leaves_nobody_waiting() -> None:
+    database = Database()
+    committer = GroupCommitter(database.write, lanes=1)
+    tasks = await submit(committer, "a")
+    tasks += await submit(committer, "b")
+    stopping = asyncio.create_task(committer.stop())
+    await settle()
+    stopping.cancel()
+    await settle()
+    assert stopping.cancelled()
+    for _ in range(2):
+        database.open.release()
+    assert await asyncio.wait_for(asyncio.gather(*tasks), 30) == [APPLIED] * 2
+
+
+async def test_a_lane_knows_nothing_of_the_call_that_started_it() -> None:
+    caller = contextvars.ContextVar("caller", default="nobody")
+    seen = []
+
+    async def write(_lane: int, changes: Sequence[Change]) -> Sequence[BatchResult]:
+        seen.append(caller.get())
+        return [APPLIED] * len(changes)
+
+    committer = GroupCommitter(write, lanes=1)
+    caller.set("somebody")
+    await committer.submit(change("a"))
+    await committer.stop()
+    assert seen == ["nobody"]

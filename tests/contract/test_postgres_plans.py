@@ -192,7 +192,7 @@ async def test_the_plan_of_a_batch_looks_up_by_index(
     assert "jobs_pkey" in str(plan) or "clear_jobs" not in parts
 
 
-async def test_a_batch_has_no_part_without_rows() -> None:
+def test_a_batch_has_no_part_without_rows() -> None:
     batches = Batches(load_statements("postgres"))
     run = make_run()
 

@@ -32,8 +32,9 @@ _Rows = list[dict[str, Any]]
 
 
 class Batches:
-    """Puts batch statements together. One text serves all batches that have rows for the same
-    parts, so few texts are prepared; see writing.sql.
+    """Puts batch statements together; see writing.sql. One text serves all batches that have rows
+    for the same parts and runs of the same kinds: of some four hundred possible ones, a few dozen
+    come up.
     """
 
     def __init__(self, statements: Mapping[str, str]) -> None:

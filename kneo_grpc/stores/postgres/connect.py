@@ -62,6 +62,8 @@ class Connector:
             self.dsn,
             timeout=self.connect_timeout.total_seconds(),
             command_timeout=self.command_timeout,
+            # Each text of a batch is planned once; the driver would forget it after five minutes.
+            max_cached_statement_lifetime=0,
             server_settings=settings,
         )
 

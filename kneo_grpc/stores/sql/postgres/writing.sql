@@ -1,5 +1,6 @@
 -- A batch of Changes is one statement and one round trip, put together by stores/postgres/batch.py of
 -- those parts that it has rows for: PostgreSQL prepares each part for each execution, also an empty one.
+-- A part called "none" stands in for one that is left out and that others read.
 -- Each part's rows come as one JSON document, which Python writes ten times faster than the driver
 -- writes arrays; $runs stands for the place of the document of that name. What is kept as JSON is a
 -- string in it: a nested value could not hold U+0000. No row lands of a run whose fence did not hold,
@@ -175,7 +176,9 @@ new_job as (
 cleared as (
   -- The parts of a statement see the same rows, so a job is either removed or replaced, never both.
   delete from jobs
-  using json_to_recordset($cleared::json) as given (run_id text, kinds text)
+  using json_to_recordset($cleared::json) as given (
+    run_id text, kinds text  -- joined by commas
+  )
   join landed on landed.id = given.run_id
   where jobs.run_id = given.run_id
     and jobs.kind = any (string_to_array(given.kinds, ','))
@@ -214,7 +217,7 @@ select id from runs where id = $1 for update;
 
 -- name: leases_renew
 -- A lease that expired while nobody took it is renewed too: after an outage of the database its
--- holders go on. The rows are locked in the order in which commits write them.
+-- holders go on. The rows are locked in the order in which each part of a commit writes them.
 with held as materialized (
   select run_id, kind, subject
   from jobs
