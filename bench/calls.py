@@ -8,14 +8,14 @@ from typing import Any, Protocol
 import grpc
 import orjson
 from google.protobuf.json_format import ParseDict
+from google.protobuf.message_factory import GetMessageClass
 
 from bench.http import HttpClient
+from bench.http2 import UnaryClient
 from bench.service import TOKEN, Process
 from kneo_grpc._gen.kneo.v1 import (
     health_pb2,
-    health_pb2_grpc,
     human_task_pb2,
-    human_task_pb2_grpc,
     run_pb2,
     run_pb2_grpc,
     run_result_pb2,
@@ -25,7 +25,8 @@ TIMEOUT_SECONDS = 60.0
 PROTOCOLS = ("grpc", "http")
 WAYS = ("grpc", "grpc through Envoy", "http")
 """The ways to a service; the first one passes Envoy by."""
-BLOCKING = "grpc, blocking"
+CLIENTS = ("grpc.aio", "grpc, blocking")
+"""Python's own clients of gRPC, past Envoy."""
 
 _OPTIONS: dict[str, Any] = {
     "metadata": (("authorization", f"Bearer {TOKEN}"),),
@@ -73,21 +74,18 @@ class Calls(Creates, Protocol):
 
 
 class GrpcCalls:
-    """Over gRPC, one channel for all."""
+    """Over gRPC, one connection for all callers."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._runs = _stub(run_pb2_grpc.RunServiceStub, channel)
-        self._tasks = _stub(human_task_pb2_grpc.HumanTaskServiceStub, channel)
-        self._health = _stub(health_pb2_grpc.HealthServiceStub, channel)
-        self._options = _OPTIONS
+    def __init__(self, client: UnaryClient) -> None:
+        self._client = client
 
     def prepare(self, fields: dict[str, Any]) -> Any:
         """Return the message."""
-        return ParseDict(fields, run_result_pb2.CreateRunRequest())
+        return _create_request(fields)
 
     async def create(self, request: Any) -> Answer:
         """Create a run."""
-        return _answer(await self._runs.CreateRun(request, **self._options))
+        return _answer(await self._ask(_CREATE, request))
 
     async def resume(self, waiting: Answer) -> Answer:
         """Approve."""
@@ -96,29 +94,41 @@ class GrpcCalls:
             request_id=waiting.request_id,
             decision="approved",
         )
-        return _answer(await self._tasks.ResumeHumanTask(request, **self._options))
+        return _answer(await self._ask(_RESUME, request))
 
     async def get(self, run_id: str) -> str:
         """Return a run's status."""
-        request = run_pb2.GetRunRequest(run_id=run_id)
-        return str((await self._runs.GetRun(request, **self._options)).status)
+        return str((await self._ask(_GET, run_pb2.GetRunRequest(run_id=run_id))).status)
 
     async def trace(self, run_id: str) -> int:
         """Return the number of events."""
-        request = run_pb2.GetRunTraceRequest(run_id=run_id)
-        return len((await self._runs.GetRunTrace(request, **self._options)).events)
+        return len((await self._ask(_TRACE, run_pb2.GetRunTraceRequest(run_id=run_id))).events)
 
     async def newest(self, limit: int) -> int:
         """Return the number of runs listed."""
-        request = run_pb2.ListRunsRequest(limit=limit)
-        return len((await self._runs.ListRuns(request, **self._options)).runs)
+        return len((await self._ask(_LIST, run_pb2.ListRunsRequest(limit=limit))).runs)
 
     async def live(self) -> None:
         """Ask for liveness."""
-        answer = await self._health.GetLiveness(
-            health_pb2.GetLivenessRequest(), timeout=TIMEOUT_SECONDS
-        )
-        assert answer.ok
+        assert (await self._ask(_LIVE, health_pb2.GetLivenessRequest())).ok
+
+    async def _ask(self, method: "_Method", request: Any) -> Any:
+        return method.read(await self._client.ask(method.path, request.SerializeToString()))
+
+
+class AioCalls:
+    """Creates over gRPC, past Envoy, by Python's asynchronous client."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._runs = _stub(run_pb2_grpc.RunServiceStub, channel)
+
+    def prepare(self, fields: dict[str, Any]) -> Any:
+        """Return the message."""
+        return _create_request(fields)
+
+    async def create(self, request: Any) -> Answer:
+        """Create a run."""
+        return _answer(await self._runs.CreateRun(request, **_OPTIONS))
 
 
 class BlockingCalls:
@@ -128,15 +138,14 @@ class BlockingCalls:
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._runs = _stub(run_pb2_grpc.RunServiceStub, channel)
-        self._options = _OPTIONS
 
     def prepare(self, fields: dict[str, Any]) -> Any:
         """Return the message."""
-        return ParseDict(fields, run_result_pb2.CreateRunRequest())
+        return _create_request(fields)
 
     async def create(self, request: Any) -> Answer:
         """Create a run."""
-        return _answer(self._runs.CreateRun(request, **self._options))
+        return _answer(self._runs.CreateRun(request, **_OPTIONS))
 
 
 class HttpCalls:
@@ -185,19 +194,48 @@ async def calling(process: Process, protocol: str) -> AsyncIterator[Calls]:
             yield HttpCalls(client)
     else:
         port = process.grpc_port if protocol == WAYS[0] else process.port
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            await channel.channel_ready()
-            yield GrpcCalls(channel)
+        metadata = {"authorization": f"Bearer {TOKEN}"}
+        async with UnaryClient("127.0.0.1", port, metadata, TIMEOUT_SECONDS) as client:
+            yield GrpcCalls(client)
+
+
+@contextlib.asynccontextmanager
+async def calling_by_aio(process: Process) -> AsyncIterator[AioCalls]:
+    """Connect Python's asynchronous client to a service, past Envoy."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{process.grpc_port}") as channel:
+        await channel.channel_ready()
+        yield AioCalls(channel)
 
 
 @contextlib.contextmanager
 def calling_blocked(process: Process) -> Iterator[BlockingCalls]:
-    """Connect the blocking client to a service, past Envoy."""
-    # The address is that of the other client, whose connection it would share.
+    """Connect Python's blocking client to a service, past Envoy."""
+    # Else it would share the asynchronous client's connection.
     apart = (("grpc.use_local_subchannel_pool", 1),)
     with grpc.insecure_channel(f"127.0.0.1:{process.grpc_port}", options=apart) as channel:
         grpc.channel_ready_future(channel).result(TIMEOUT_SECONDS)
         yield BlockingCalls(channel)
+
+
+class _Method:
+    """A method of the contract, by its service and name."""
+
+    def __init__(self, file: Any, service: str, name: str) -> None:
+        described = file.DESCRIPTOR.services_by_name[service].methods_by_name[name]
+        self.path = f"/{described.containing_service.full_name}/{name}"
+        self.read: Callable[[bytes], Any] = GetMessageClass(described.output_type).FromString
+
+
+_CREATE = _Method(run_pb2, "RunService", "CreateRun")
+_GET = _Method(run_pb2, "RunService", "GetRun")
+_TRACE = _Method(run_pb2, "RunService", "GetRunTrace")
+_LIST = _Method(run_pb2, "RunService", "ListRuns")
+_RESUME = _Method(human_task_pb2, "HumanTaskService", "ResumeHumanTask")
+_LIVE = _Method(health_pb2, "HealthService", "GetLiveness")
+
+
+def _create_request(fields: dict[str, Any]) -> Any:
+    return ParseDict(fields, run_result_pb2.CreateRunRequest())
 
 
 def _stub(build: Callable[..., Any], channel: grpc.Channel | grpc.aio.Channel) -> Any:

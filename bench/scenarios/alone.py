@@ -1,11 +1,11 @@
 """One caller, by every kind of client; and the floor beside it.
 
-Of Python's two gRPC clients the blocking one does less of its own, so it tells more of the service.
+What Python's own clients of gRPC take beyond the driver's is theirs, not the service's.
 """
 
 import contextlib
 
-from bench.calls import BLOCKING, PROTOCOLS, calling, calling_blocked
+from bench.calls import CLIENTS, PROTOCOLS, calling, calling_blocked, calling_by_aio
 from bench.floor import KINDS
 from bench.scenarios.sync import creating, opened_floors
 from bench.stage import Row, Stage, cost, ratios, speed
@@ -24,7 +24,9 @@ async def measure(stage: Stage) -> list[Row]:
             name: creating(await stack.enter_async_context(calling(service, name)))
             for name in PROTOCOLS
         }
-        calls[BLOCKING] = creating(stack.enter_context(calling_blocked(service)))
+        aio, blocking = CLIENTS
+        calls[aio] = creating(await stack.enter_async_context(calling_by_aio(service)))
+        calls[blocking] = creating(stack.enter_context(calling_blocked(service)))
         for call in calls.values():
             await drive(CALLERS, stage.pace.warm_seconds, call)
         for floor in floors.values():
