@@ -7,7 +7,6 @@ their headers are not decoded, so all that is known of a failed call is that it 
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Self, cast
 
 RETRY_SECONDS = 0.05
@@ -51,12 +50,7 @@ class UnaryClient:
                     return self
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_ended: object) -> None:
         """Close the connection."""
         if self._connection is not None:
             self._connection.close()
