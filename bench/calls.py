@@ -73,15 +73,19 @@ class Calls(Creates, Protocol):
         """Ask whether the process lives."""
 
 
-class GrpcCalls:
+class _Messages:
+    """Create requests as gRPC sends them."""
+
+    def prepare(self, fields: dict[str, Any]) -> Any:
+        """Return the message."""
+        return ParseDict(fields, run_result_pb2.CreateRunRequest())
+
+
+class GrpcCalls(_Messages):
     """Over gRPC, one connection for all callers."""
 
     def __init__(self, client: UnaryClient) -> None:
         self._client = client
-
-    def prepare(self, fields: dict[str, Any]) -> Any:
-        """Return the message."""
-        return _create_request(fields)
 
     async def create(self, request: Any) -> Answer:
         """Create a run."""
@@ -116,32 +120,24 @@ class GrpcCalls:
         return method.read(await self._client.ask(method.path, request.SerializeToString()))
 
 
-class AioCalls:
+class AioCalls(_Messages):
     """Creates over gRPC, past Envoy, by Python's asynchronous client."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._runs = _stub(run_pb2_grpc.RunServiceStub, channel)
-
-    def prepare(self, fields: dict[str, Any]) -> Any:
-        """Return the message."""
-        return _create_request(fields)
 
     async def create(self, request: Any) -> Answer:
         """Create a run."""
         return _answer(await self._runs.CreateRun(request, **_OPTIONS))
 
 
-class BlockingCalls:
+class BlockingCalls(_Messages):
     """Creates over gRPC, past Envoy, by the blocking client, which holds up the driver's event
     loop: for a caller that is alone.
     """
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._runs = _stub(run_pb2_grpc.RunServiceStub, channel)
-
-    def prepare(self, fields: dict[str, Any]) -> Any:
-        """Return the message."""
-        return _create_request(fields)
 
     async def create(self, request: Any) -> Answer:
         """Create a run."""
@@ -232,10 +228,6 @@ _TRACE = _Method(run_pb2, "RunService", "GetRunTrace")
 _LIST = _Method(run_pb2, "RunService", "ListRuns")
 _RESUME = _Method(human_task_pb2, "HumanTaskService", "ResumeHumanTask")
 _LIVE = _Method(health_pb2, "HealthService", "GetLiveness")
-
-
-def _create_request(fields: dict[str, Any]) -> Any:
-    return ParseDict(fields, run_result_pb2.CreateRunRequest())
 
 
 def _stub(build: Callable[..., Any], channel: grpc.Channel | grpc.aio.Channel) -> Any:

@@ -7,6 +7,7 @@ their headers are not decoded, so all that is known of a failed call is that it 
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Self, cast
 
 RETRY_SECONDS = 0.05
@@ -67,14 +68,12 @@ class UnaryClient:
             return await self._connection.exchange(headers, body)
 
 
+@dataclass(slots=True)
 class _Stream:
     """A call under way. content: of its answer's DATA frames."""
 
-    __slots__ = ("answer", "content")
-
-    def __init__(self, answer: "asyncio.Future[bytes]") -> None:
-        self.answer = answer
-        self.content = b""
+    answer: asyncio.Future[bytes]
+    content: bytes = b""
 
 
 class _Connection(asyncio.Protocol):

@@ -46,6 +46,16 @@ async def submit(committer: GroupCommitter, *run_ids: str) -> list[asyncio.Task[
     return tasks
 
 
+async def stop_while_two_wait(
+    committer: GroupCommitter,
+) -> tuple[list[asyncio.Task[Outcome]], asyncio.Task[None]]:
+    tasks = await submit(committer, "a")
+    tasks += await submit(committer, "b")
+    stopping = asyncio.create_task(committer.stop())
+    await settle()
+    return tasks, stopping
+
+
 async def test_a_batch_is_what_arrived_during_the_last_one() -> None:
     database = Database()
     committer = GroupCommitter(database.write, lanes=1)
@@ -168,10 +178,7 @@ async def test_a_write_that_raises_fails_its_batch_and_frees_the_lane() -> None:
 async def test_stop_writes_what_waits_and_takes_no_more() -> None:
     database = Database()
     committer = GroupCommitter(database.write, lanes=1)
-    tasks = await submit(committer, "a")
-    tasks += await submit(committer, "b")
-    stopping = asyncio.create_task(committer.stop())
-    await settle()
+    tasks, stopping = await stop_while_two_wait(committer)
     with pytest.raises(StoreUnavailable, match="stopped"):
         await committer.submit(change("c"))
     assert not stopping.done()
@@ -202,10 +209,7 @@ async def test_a_change_that_comes_as_its_lane_is_cancelled_is_written_by_anothe
 async def test_a_stop_that_is_cancelled_leaves_nobody_waiting() -> None:
     database = Database()
     committer = GroupCommitter(database.write, lanes=1)
-    tasks = await submit(committer, "a")
-    tasks += await submit(committer, "b")
-    stopping = asyncio.create_task(committer.stop())
-    await settle()
+    tasks, stopping = await stop_while_two_wait(committer)
     stopping.cancel()
     await settle()
     assert stopping.cancelled()
