@@ -1,6 +1,7 @@
 """A thousand secrets in every field that a caller can send; none comes out, and nothing else is
 touched."""
 
+import asyncio
 import io
 import json
 import logging
@@ -335,6 +336,30 @@ async def future(monkeypatch, tmp_path) -> AsyncIterator[tuple[Future, grpc.aio.
     async with grpc.aio.insecure_channel(f"unix:{tmp_path}/future.sock") as channel:
         yield servicer, channel
     await server.stop(None)
+
+
+async def test_an_answer_does_not_wait_for_its_log_line(future, monkeypatch) -> None:
+    _servicer, channel = future
+    happened = []
+    read = run_pb2.Run.SerializeToString
+    answer, log = AnswerRedactor.answer, EdgeInterceptor._log
+
+    async def answered(self: AnswerRedactor, message: Any, **options: Any) -> bytes:
+        # This is scheduled before the line; by then the handler has returned.
+        told = await answer(self, message, **options)
+        asyncio.get_running_loop().call_soon(happened.append, "answered")
+        return told
+
+    def logged(self: EdgeInterceptor, served: Any) -> None:
+        happened.append("logged")
+        assert served.seconds > 0
+        log(self, served)
+
+    monkeypatch.setattr(AnswerRedactor, "answer", answered)
+    monkeypatch.setattr(EdgeInterceptor, "_log", logged)
+    say = channel.unary_unary("/kneo.v1.FutureService/Say", read, run_pb2.Run.FromString)
+    assert await say(run_pb2.Run(id="run_1")) == run_pb2.Run(id="run_1")
+    assert happened == ["answered", "logged"]
 
 
 def run_with_secret() -> run_pb2.Run:
