@@ -83,7 +83,7 @@ class Queue(Protocol):
         """Lease jobs of these kinds that fell due, oldest first."""
 
     async def postpone(self, owner: str, run_ids: Sequence[RunId], delay: timedelta) -> None:
-        """Give runs back that this process leased and cannot execute; due again after delay."""
+        """Queue runs again that this process leased and cannot execute; due after delay."""
 
     async def drop_job(self, job: DueJob) -> None:
         """Remove a job that has nothing left to do; one that was put anew meanwhile stays."""

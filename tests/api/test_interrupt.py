@@ -90,7 +90,7 @@ async def test_here_the_run_is_given_back_to_workers_at_once(tmp_path, code) -> 
     assert first == "Interrupted."
     assert second.startswith(f"{job['run_id']} has begun, and a worker goes on with it.")
     assert job["state"] == "ready"
-    assert (await shown(tmp_path, "runs", "get", job["run_id"]))["status"] == "running"
+    assert (await shown(tmp_path, "runs", "get", job["run_id"]))["status"] == "queued"
 
 
 @pytest.mark.parametrize("same", [True, False])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kneo_grpc.domain.change import ExpectAttempt, JobKind, OutcomeKind
+from kneo_grpc.domain.data import evolve
 from kneo_grpc.domain.human import HumanTaskStatus
 from kneo_grpc.domain.run import TERMINAL, Run, RunStatus
 from kneo_grpc.ports.queue import Claim, QueuedJob
@@ -347,6 +348,25 @@ async def test_a_run_is_given_back_by_its_holder_only(store: Store) -> None:
     (again,) = await until(lambda: claim(store, "p3"))
     assert ago(0) >= back.due_at
     assert (again.run.id, again.claims, again.due_at) == (mine.id, 1, back.due_at)
+
+
+async def test_a_run_that_is_given_back_is_queued_again(store: Store) -> None:
+    fresh, begun, gone, theirs = [await enqueue(store, due) for due in (50, 40, 30, 20)]
+    claimed = {taken.run.id: taken.run for taken in await claim(store, "p1", limit=3)}
+    assert ids(await claim(store, "p2", limit=1)) == [theirs.id]
+    await store.commit([step(claimed[begun.id], checkpoints=(checkpoint({"n": 1}),))])
+    ended = evolve(claimed[gone.id], status=RunStatus.CANCELLED)
+    # A cancel that came first has removed the job.
+    await store.commit([step(ended, clear_jobs=frozenset(JobKind))])
+    await store.postpone("p1", [fresh.id, begun.id, gone.id, theirs.id], timedelta(0))
+    after = [await store.load_run(run.id) for run in (fresh, begun, gone, theirs)]
+    assert [run.status for run in after] == ["queued", "queued", "cancelled", "running"]
+    assert [run.started_at is None for run in after] == [True, False, False, False]
+    assert [run.attempt for run in after[:2]] == [claimed[fresh.id].attempt] * 2
+    again = {taken.run.id: taken.run for taken in await claim(store, "p3", limit=9)}
+    assert {run.status for run in again.values()} == {RunStatus.RUNNING}
+    assert again[fresh.id].started_at is not None
+    assert again[begun.id].started_at == claimed[begun.id].started_at
 
 
 async def test_held_runs_are_those_of_the_owner_expired_ones_too(store: Store) -> None:

@@ -19,7 +19,9 @@ ROW_BY_ROW = {
     "audit_unsealed_insert",
 }
 """What PostgreSQL does in the statement of a batch."""
-ONE_BY_ONE = {"run_ready", "run_take", "prune_checkpoints_fence", "seal_taken", "seal_end"} | {
+ONE_BY_ONE = {"run_ready", "run_take", "run_requeue", "prune_checkpoints_fence"} | {
+    "seal_taken",
+    "seal_end",
     "prune_runs_audit",
     "prune_runs_seals",
     "prune_audit_seals",

@@ -46,8 +46,12 @@ def replay(plan: Plan, text: str, finished: int) -> History:
     return history
 
 
-async def check_record(store: Store, run_id: str, finished: int) -> Run:
-    """Assert that the store holds a run with so many finished steps, and nothing else of it."""
+async def check_record(
+    store: Store, run_id: str, finished: int, unfinished: RunStatus = RunStatus.RUNNING
+) -> Run:
+    """Assert that the store holds a run with so many finished steps, and nothing else of it.
+    unfinished: its status where steps are left.
+    """
     run = await store.load_run(RunId(run_id))
     assert run is not None
     plan = await store.load_plan(run.plan_digest)
@@ -70,7 +74,7 @@ async def check_record(store: Store, run_id: str, finished: int) -> Run:
     assert timeless(loaded.state) == timeless(write_state(history.state))
     assert loaded.checkpoint_sequence == run.checkpoint_sequence == len(checkpoints)
     assert run.event_sequence == len(events)
-    assert run.status is (RunStatus.COMPLETED if finished == len(STEPS) else RunStatus.RUNNING)
+    assert run.status is (RunStatus.COMPLETED if finished == len(STEPS) else unfinished)
     assert run.visited_steps == STEPS[:finished]
     return run
 

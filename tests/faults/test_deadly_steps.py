@@ -67,7 +67,11 @@ async def failed(calls: Calls, run_id: str) -> Any:
 def check_tries(site: Site, run_id: str) -> None:
     """It was tried as often as allowed, and nothing else ran beside it once it was a suspect."""
     tries = begun(site, run=run_id)
-    assert [line["attempt"] for line in tries] == list(range(1, CLAIMS_MAX + 1))
+    attempts = [line["attempt"] for line in tries]
+    assert attempts[:SUSPECTS_FROM] == list(range(1, SUSPECTS_FROM + 1))
+    # Whoever takes a suspect, finds no quiet moment for it and gives it back has used a number.
+    assert attempts == sorted(set(attempts))
+    assert len(attempts) == CLAIMS_MAX
     beside = [unfinished(site, one["pid"]) - {run_id} for one in tries]
     assert beside[0], "the others were to be in the process that was killed"
     assert not any(beside[SUSPECTS_FROM:]), beside

@@ -94,8 +94,8 @@ async def test_a_run_is_left_to_the_worker_that_has_its_code(postgres_site: Site
 
         request = run_pb2.GetRunRequest(run_id=answer.run_id)
         async with asyncio.timeout(20):
-            while (await calls.runs.GetRun(request)).attempt == 0:
-                pass  # nobody has taken it yet
+            while (run := await calls.runs.GetRun(request)).attempt == 0 or run.status != "queued":
+                pass  # nobody has taken it yet, or it is not given back yet
         (job,) = (await calls.queue.ListQueue(queue_pb2.ListQueueRequest())).jobs
         assert (job.run_id, job.state, job.claims) in (
             (answer.run_id, "leased", 1),

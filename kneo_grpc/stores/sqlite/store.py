@@ -155,16 +155,20 @@ class SqliteStore(TrailReader):
         await self._in(threads, lambda: writer.append(records))
 
     async def _keep(self, name: str, *arguments: Any) -> Sequence[Row]:
-        threads, writer = self._writing()
-        return await self._in(threads, lambda: writer.work([name], *arguments))
+        return await self._work(name, *arguments)
 
     async def _claim(self, name: str, *arguments: Any) -> Sequence[Row]:
         threads, writer = self._writing()
         if name == "run_claim":
             return await self._in(threads, lambda: writer.claim(*arguments))
-        return await self._in(threads, lambda: writer.work([name], *arguments))
+        if name == "run_postpone":
+            return await self._in(threads, lambda: writer.postpone(*arguments))
+        return await self._work(name, *arguments)
 
     async def _prune(self, name: str, *arguments: Any) -> Sequence[Row]:
+        return await self._work(name, *arguments)
+
+    async def _work(self, name: str, *arguments: Any) -> Sequence[Row]:
         threads, writer = self._writing()
         names = [*_BEFORE.get(name, ()), name]
         return await self._in(threads, lambda: writer.work(names, *arguments))

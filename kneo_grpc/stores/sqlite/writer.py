@@ -93,6 +93,15 @@ class Writer:
 
         return self._transaction(take)
 
+    def postpone(self, owner: str, run_id: str, delay: int) -> list[sqlite3.Row]:
+        """Give a run back whose job the owner holds, due after a delay; return its row, if any."""
+
+        def give() -> list[sqlite3.Row]:
+            given = self._run("run_postpone", owner, run_id, delay)
+            return self._run("run_requeue", run_id) if given else []
+
+        return self._transaction(give)
+
     def append(self, records: Sequence[AuditRecord]) -> None:
         """Write audit records in one transaction."""
 

@@ -57,13 +57,27 @@ where jobs.run_id = ready.run_id and jobs.kind = ready.kind and jobs.subject = r
 returning jobs.run_id, jobs.kind, jobs.subject, jobs.due_at;
 
 -- name: run_postpone
-update jobs set
-  lease_owner = null,
-  lease_expires_at = null,
-  due_at = now() + $3::interval,
-  claims = greatest(claims - 1, 0)
-where kind = 'run' and subject = '' and run_id = $2 and lease_owner = $1
-returning run_id;
+-- Gives a run back to the queue. Its row is locked first, as every commit does.
+with held as materialized (
+  select id from runs where id = $2 for update
+),
+free as (
+  update jobs set
+    lease_owner = null,
+    lease_expires_at = null,
+    due_at = now() + $3::interval,
+    claims = greatest(claims - 1, 0)
+  from held
+  where kind = 'run' and subject = '' and run_id = held.id and lease_owner = $1
+  returning run_id
+)
+update runs set
+  status = 'queued',
+  -- One that has no checkpoint was claimed, but not begun.
+  started_at = case when checkpoint_sequence > 0 then started_at end
+from free
+where runs.id = free.run_id and runs.status = 'running'
+returning runs.id;
 
 -- name: job_list
 select

@@ -60,6 +60,15 @@ update jobs set
 where kind = 'run' and subject = '' and run_id = $2 and lease_owner = $1
 returning run_id;
 
+-- name: run_requeue
+-- Queues a run whose job was given back in the same transaction. One without checkpoint was
+-- claimed, but not begun.
+update runs set
+  status = 'queued',
+  started_at = case when checkpoint_sequence > 0 then started_at end
+where id = $1 and status = 'running'
+returning id;
+
 -- name: leases_void
 -- At the start of the one service that may use the file: whoever held a lease is gone.
 update jobs set lease_owner = null, lease_expires_at = null
