@@ -37,7 +37,7 @@ class WorkerSettings:
     claims_max: a run claimed more often without coming to rest is dead-lettered, 0 never.
     suspects_from: after so many claims a run is executed alone, so that it harms no other.
     code_delay, code_patience: how long a run is left to other workers, and in all, when this
-    one lacks its code.
+    one lacks its code. The workers that have it may be busy or about to be started again.
     """
 
     concurrency: int = 32
@@ -45,7 +45,7 @@ class WorkerSettings:
     claims_max: int = 5
     suspects_from: int = 3
     code_delay: timedelta = timedelta(seconds=2)
-    code_patience: timedelta = timedelta(seconds=30)
+    code_patience: timedelta = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,13 @@ class WorkReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Refusal:
-    """On the event loop's clock, when a run was refused first and until when it is left alone."""
+    """On the event loop's clock, when a run was refused first and until when it is left alone.
+    checkpoint: its last one then.
+    """
 
     first: float
     until: float
+    checkpoint: int
 
 
 class Worker:
@@ -243,18 +246,26 @@ class Worker:
         now = asyncio.get_running_loop().time()
         patience = self._settings.code_patience.total_seconds()
         for run_id, refusal in list(self._refused.items()):
-            if now - refusal.first > 2 * patience:
+            if now - refusal.until > patience:
                 del self._refused[run_id]  # somebody else executed it
         return [run_id for run_id, refusal in self._refused.items() if now < refusal.until]
 
     async def _leave(self, run: Run, missing: Mapping[str, str]) -> str:
         """Give a run back whose code is not here; in the end it fails with that reason."""
         now = asyncio.get_running_loop().time()
+        delay = self._settings.code_delay.total_seconds()
+        patience = self._settings.code_patience.total_seconds()
         known = self._refused.get(run.id)
+        if known is not None and (
+            run.checkpoint_sequence != known.checkpoint or now - known.until > patience / 5
+        ):
+            # Somebody has its code: it got on, or was not to be had for long.
+            known = None
         first = known.first if known is not None else now
-        if now - first < self._settings.code_patience.total_seconds():
-            delay = self._settings.code_delay.total_seconds()
-            self._refused[run.id] = _Refusal(first=first, until=now + delay)
+        if now - first < patience:
+            self._refused[run.id] = _Refusal(
+                first=first, until=now + delay, checkpoint=run.checkpoint_sequence
+            )
             await self._queue.postpone(self._legs.lease.owner, [run.id], timedelta(0))
             if known is None:
                 logger.warning(

@@ -141,19 +141,36 @@ async def test_a_run_whose_code_nobody_has_fails_in_the_end(
         clock=platform.clock,
         settings=patient,
     )
-    reports = []
-    async with asyncio.timeout(10):
-        while WorkReport(dead=1) not in reports:
-            reports.append(await worker.run_once())
-            if reports.count(WorkReport(postponed=1)) == 2:
-                worker._settings = replace(patient, code_patience=timedelta(0))
-            await asyncio.sleep(0.001)
+    run_id = RunId(answer.run_id)
+    reports = [await refused(worker, run_id)]
+    # Somebody got on with it, or held it for long: then the patience begins anew.
+    reports += [await refused(worker, run_id, first=-100, checkpoint=7)]
+    reports += [await refused(worker, run_id, first=-100, until=-30)]
+    reports += [await refused(worker, run_id, first=-40)]
+    assert reports == [WorkReport(postponed=1)] * 4
+    assert await refused(worker, run_id, first=-61) == WorkReport(dead=1)
     run = await platform.store.load_run(RunId(answer.run_id))
     dead = await platform.queue.list_jobs(JobKind.DEAD, PageRequest(sort_by="due_at"))
     await platform.stop()
-    assert reports.count(WorkReport(postponed=1)) == 2
     assert run is not None and run.error is not None
     assert (run.status.value, run.error.type) == ("failed", "code_missing")
     assert "kneo_test_code.note is not below a module named by" in run.error.message
     assert [job.run_id for job in dead.items] == [run.id]
     assert code.CALLS == []
+
+
+async def refused(worker: Worker, run_id: RunId, **past: float) -> WorkReport:
+    """Let a worker come to a run until it takes it up, or gives it up. past: what it shall remember
+    of the last time, moments in seconds from now.
+    """
+    now = asyncio.get_running_loop().time()
+    if past:
+        times = {name: now + value for name, value in past.items() if name != "checkpoint"}
+        seen = {"checkpoint": int(past["checkpoint"])} if "checkpoint" in past else {}
+        worker._refused[run_id] = replace(worker._refused[run_id], **times, **seen)
+    async with asyncio.timeout(10):
+        while True:
+            report = await worker.run_once()
+            if report != WorkReport():
+                return report
+            await asyncio.sleep(0.001)
