@@ -242,27 +242,25 @@ class Worker:
         self._freed.set()
 
     def _left_to_others(self) -> list[RunId]:
-        """Return the runs that this worker has not the code of and leaves alone for a while."""
+        """Return the runs that this worker has not the code of and leaves alone for a while; forget
+        those that were not to be had for long since: somebody executes them.
+        """
         now = asyncio.get_running_loop().time()
-        patience = self._settings.code_patience.total_seconds()
+        long = self._settings.code_patience.total_seconds() / 5
         for run_id, refusal in list(self._refused.items()):
-            if now - refusal.until > patience:
-                del self._refused[run_id]  # somebody else executed it
+            if now - refusal.until > long:
+                del self._refused[run_id]
         return [run_id for run_id, refusal in self._refused.items() if now < refusal.until]
 
     async def _leave(self, run: Run, missing: Mapping[str, str]) -> str:
         """Give a run back whose code is not here; in the end it fails with that reason."""
         now = asyncio.get_running_loop().time()
-        delay = self._settings.code_delay.total_seconds()
-        patience = self._settings.code_patience.total_seconds()
         known = self._refused.get(run.id)
-        if known is not None and (
-            run.checkpoint_sequence != known.checkpoint or now - known.until > patience / 5
-        ):
-            # Somebody has its code: it got on, or was not to be had for long.
-            known = None
+        if known is not None and known.checkpoint != run.checkpoint_sequence:
+            known = None  # it got on: somebody has its code
         first = known.first if known is not None else now
-        if now - first < patience:
+        if now - first < self._settings.code_patience.total_seconds():
+            delay = self._settings.code_delay.total_seconds()
             self._refused[run.id] = _Refusal(
                 first=first, until=now + delay, checkpoint=run.checkpoint_sequence
             )
